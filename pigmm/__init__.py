@@ -1,0 +1,51 @@
+"""Permutation-invariant Gaussian matrix models of neural-network weight ensembles.
+
+Names are loaded when first used, so that ``import pigmm`` is quick and the mathematics needs only numpy and scipy.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "PigmmError": "errors",
+    "InvariantGraph": "graphs",
+    "invariant_graphs": "graphs",
+    "evaluate": "invariants",
+    "GaussianMatrixModel": "models",
+    "SimpleGaussian": "models",
+    "TwoSidedGaussian": "models",
+    "LabelledRowGaussian": "models",
+    "expectation": "wick",
+    "w2": "transport",
+    "w2_squared": "transport",
+    "geodesic": "transport",
+    "noise_floor": "transport",
+    "compare": "gaussianity",
+    "symmetry_test": "gaussianity",
+    "EnsembleConfig": "config",
+    "Archive": "archive",
+    "load": "archive",
+    "published": "archive",
+    "train": "ensemble",
+}
+_MODULES = {
+    "archive", "cli", "config", "datasets", "ensemble", "errors", "figures", "gaussianity",
+    "graphs", "invariants", "irreps", "models", "notebook", "transport", "wick",
+}  # fmt: skip
+__all__ = ["__version__", *sorted(_HOME)]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        return getattr(importlib.import_module(f"pigmm.{_HOME[name]}"), name)
+    if name in _MODULES:
+        return importlib.import_module(f"pigmm.{name}")
+    raise AttributeError(f"module 'pigmm' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*__all__, *_MODULES})
