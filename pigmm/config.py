@@ -1,0 +1,173 @@
+"""What an ensemble of trained networks is: one frozen, validated description with a digest."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, fields
+from numbers import Integral, Real
+from typing import Any
+
+from pigmm.errors import PigmmError, nearest
+
+__all__ = ["DATASETS", "INITS", "EnsembleConfig"]
+
+DATASETS = {"digits": (64, 10), "mnist": (784, 10), "fashion-mnist": (784, 10), "cifar10": (3072, 10)}
+"""Name of each dataset → (inputs, classes), so that shapes are known without opening a file."""
+
+INITS = ("gaussian", "uniform")
+"""``gaussian`` draws N(0, 1/fan_in); ``uniform`` draws U(−1/√fan_in, 1/√fan_in), torch's own default."""
+
+
+@dataclass(frozen=True)
+class EnsembleConfig:
+    """An ensemble of bias-free ReLU networks trained independently with Adam on cross-entropy.
+
+    Two equal configurations train bit-identical ensembles on one machine. Run k of the ensemble is network
+    ``first_run + k``: its initial weights and batch orders depend on that number and on ``seed`` alone.
+
+    Parameters
+    ----------
+    dataset : "digits", "mnist", "fashion-mnist" or "cifar10"
+    hidden : widths of the hidden layers, at least two (the studied matrices join hidden layers)
+    init : "gaussian" for N(0, 1/fan_in), "uniform" for U(±1/√fan_in)
+    weight_decay : L2 coefficient added to the gradient, as in ``torch.optim.Adam(weight_decay=…)``
+    runs : number of networks, at least 2
+    epochs : passes over the training images; snapshots are taken at epoch 0, 1, …, epochs
+    batch_size : images per step; a smaller last batch is kept
+    learning_rate : Adam's step size
+    seed : seed of the whole ensemble
+    first_run : number of the first network, to continue an ensemble where another one ends
+
+    Raises
+    ------
+    PigmmError
+        If a value is not allowed; the message names the field and the values it may take.
+
+    Examples
+    --------
+    >>> from pigmm import EnsembleConfig
+    >>> config = EnsembleConfig(dataset="mnist", hidden=[40, 40], runs=100)
+    >>> config.layer_sizes
+    (784, 40, 40, 10)
+    >>> config.studied_shapes          # (out, in) of each matrix behind the input layer
+    ((40, 40), (10, 40))
+    >>> config.square_layers
+    (0,)
+    >>> EnsembleConfig.from_dict(config.to_dict()) == config
+    True
+    >>> EnsembleConfig(init="gausian")
+    Traceback (most recent call last):
+    ...
+    pigmm.errors.PigmmError: init: got 'gausian'; allowed: 'gaussian', 'uniform'. Did you mean 'gaussian'?
+    """
+
+    dataset: str = "digits"
+    hidden: tuple[int, ...] = (10, 10, 10)
+    init: str = "gaussian"
+    weight_decay: float = 0.0
+    runs: int = 1000
+    epochs: int = 50
+    batch_size: int = 100
+    learning_rate: float = 1e-3
+    seed: int = 0
+    first_run: int = 0
+
+    def __post_init__(self) -> None:
+        # A frozen dataclass is filled through object.__setattr__; this normalises lists and numpy scalars.
+        for name, value in {
+            "dataset": _choice("dataset", self.dataset, DATASETS),
+            "hidden": _widths(self.hidden),
+            "init": _choice("init", self.init, INITS),
+            "weight_decay": _number("weight_decay", self.weight_decay, zero=True),
+            "runs": _integer("runs", self.runs, 2, "One run has no ensemble statistics."),
+            "epochs": _integer("epochs", self.epochs, 1),
+            "batch_size": _integer("batch_size", self.batch_size, 1),
+            "learning_rate": _number("learning_rate", self.learning_rate, zero=False),
+            "seed": _integer("seed", self.seed, 0),
+            "first_run": _integer("first_run", self.first_run, 0),
+        }.items():
+            object.__setattr__(self, name, value)
+
+    @property
+    def layer_sizes(self) -> tuple[int, ...]:
+        """Neurons of every layer, from inputs to classes."""
+        inputs, classes = DATASETS[self.dataset]
+        return (inputs, *self.hidden, classes)
+
+    @property
+    def shapes(self) -> tuple[tuple[int, int], ...]:
+        """(out, in) of every weight matrix, the input layer first."""
+        sizes = self.layer_sizes
+        return tuple(zip(sizes[1:], sizes[:-1], strict=True))
+
+    @property
+    def studied_shapes(self) -> tuple[tuple[int, int], ...]:
+        """(out, in) of the studied matrices: layer 0 joins the first two hidden layers, the last one the output."""
+        return self.shapes[1:]
+
+    @property
+    def square_layers(self) -> tuple[int, ...]:
+        """Indices of the studied matrices that are square."""
+        return tuple(k for k, (out, into) in enumerate(self.studied_shapes) if out == into)
+
+    @property
+    def run_numbers(self) -> range:
+        """Numbers of the networks of this ensemble."""
+        return range(self.first_run, self.first_run + self.runs)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, fit for JSON."""
+        return {**asdict(self), "hidden": list(self.hidden)}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> EnsembleConfig:
+        """The inverse of :meth:`to_dict`; fields left out take their defaults, unknown ones are refused."""
+        if not isinstance(values, Mapping):
+            raise PigmmError.of("config", got=values, allowed="a mapping of field names to values")
+        known = [field.name for field in fields(cls)]
+        for name in values:
+            if name not in known:
+                raise PigmmError.of("config", got=name, allowed=", ".join(known), fix=nearest(name, known) or None)
+        return cls(**values)
+
+    def digest(self) -> str:
+        """Sixteen hexadecimal digits that name this configuration (SHA-256 of its canonical JSON)."""
+        text = json.dumps(self.to_dict(), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _choice(what: str, value: Any, choices: Iterable[str]) -> str:
+    if not isinstance(value, str) or value not in choices:
+        allowed = ", ".join(repr(choice) for choice in choices)
+        raise PigmmError.of(what, got=value, allowed=allowed, fix=nearest(value, choices) or None)
+    return value
+
+
+def _integer(what: str, value: Any, least: int, fix: str | None = None) -> int:
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
+        raise PigmmError.of(what, got=value, allowed=f"an integer of at least {least}", fix=fix)
+    return int(value)
+
+
+def _number(what: str, value: Any, *, zero: bool) -> float:
+    ok = isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
+    if not ok or value < 0 or (value == 0 and not zero):
+        raise PigmmError.of(what, got=value, allowed=f"a finite number {'>= 0' if zero else '> 0'}")
+    return float(value)
+
+
+def _widths(value: Any) -> tuple[int, ...]:
+    allowed = "at least two positive integers, such as (10, 10, 10)"
+    if isinstance(value, str | bytes) or not isinstance(value, Iterable):
+        raise PigmmError.of("hidden", got=value, allowed=allowed)
+    widths = tuple(value)
+    for width in widths:
+        if isinstance(width, bool) or not isinstance(width, Integral) or width < 1:
+            raise PigmmError.of("hidden", got=widths, allowed=allowed)
+    if len(widths) < 2:
+        fix = "A network with fewer hidden layers has no hidden-to-hidden matrix to study."
+        raise PigmmError.of("hidden", got=widths, allowed=allowed, fix=fix)
+    return tuple(int(width) for width in widths)
