@@ -105,7 +105,7 @@ class EnsembleConfig:
 
     @property
     def studied_shapes(self) -> tuple[tuple[int, int], ...]:
-        """(out, in) of the studied matrices: layer 0 joins the first two hidden layers, the last one the output."""
+        """(out, in) of the studied matrices, from first-to-second hidden layer (0) to hidden-to-output."""
         return self.shapes[1:]
 
     @property
@@ -130,7 +130,8 @@ class EnsembleConfig:
         known = [field.name for field in fields(cls)]
         for name in values:
             if name not in known:
-                raise PigmmError.of("config", got=name, allowed=", ".join(known), fix=nearest(name, known) or None)
+                allowed = ", ".join(known)
+                raise PigmmError.of("config", got=name, allowed=allowed, fix=nearest(name, known) or None)
         return cls(**values)
 
     def digest(self) -> str:
@@ -156,7 +157,7 @@ def _number(what: str, value: Any, *, zero: bool) -> float:
     ok = isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
     if not ok or value < 0 or (value == 0 and not zero):
         raise PigmmError.of(what, got=value, allowed=f"a finite number {'>= 0' if zero else '> 0'}")
-    return float(value)
+    return float(value) + 0.0  # so that -0.0 and 0.0 have one digest
 
 
 def _widths(value: Any) -> tuple[int, ...]:
