@@ -34,7 +34,7 @@ _HOME = {
 }
 _MODULES = {
     "archive", "cli", "config", "datasets", "ensemble", "errors", "figures", "gaussianity",
-    "graphs", "invariants", "irreps", "models", "notebook", "transport", "wick",
+    "graphs", "invariants", "irreps", "laws", "models", "notebook", "transport", "wick",
 }  # fmt: skip
 __all__ = ["__version__", *sorted(_HOME)]
 

@@ -1,0 +1,299 @@
+r"""Matrices split into irreducible representations of permutation groups.
+
+A *decomposition* turns a batch of matrices into one array per block, shape ``(R, copies, width)``: ``copies`` is the
+multiplicity of the irrep and the last axis holds its coordinates in an isometric embedding, so that inner products are
+those of the matrices themselves.  ``project`` and ``recombine`` cost O(MN) per matrix; no MN x MN matrix is ever built.
+The Gaussian laws of :mod:`pigmm.models` are written once for such blocks.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .errors import PigmmError
+
+__all__ = [
+    "Block", "Decomposition", "Diagonal", "LabelledRows", "Pooled", "TwoSided",
+    "as_matrices", "sufficient_statistics", "two_sided_statistics",
+]  # fmt: skip
+
+Array = NDArray[np.float64]
+
+
+def as_matrices(W: ArrayLike, *, square: bool = False, min_dim: int = 1, min_runs: int = 1) -> Array:
+    """A batch of finite real matrices as float64 ``(R, M, N)``; one matrix becomes a batch of one.
+
+    Raises
+    ------
+    PigmmError
+        Names the shape, dtype or first non-finite matrix when the input cannot be such a batch.
+    """
+    try:
+        given = np.asarray(W)
+    except ValueError as error:
+        raise PigmmError.of("W", got="a ragged sequence", allowed="an array of shape (R, M, N)") from error
+    if given.dtype.kind not in "fiub":
+        raise PigmmError.of("W", got=f"dtype {given.dtype}", allowed="real numbers", fix="Convert it to float64.")
+    if given.ndim == 2:
+        given = given[None]
+    if given.ndim != 3 or 0 in given.shape:
+        raise PigmmError.of("W", got=f"shape {given.shape}", allowed="(R, M, N) with no empty axis, or (M, N)")
+    runs, rows, columns = given.shape
+    if square and rows != columns:
+        raise PigmmError.of(
+            "W", got=f"{rows}x{columns} matrices", allowed="square matrices",
+            fix="pigmm.TwoSidedGaussian describes rectangular ones.",
+        )  # fmt: skip
+    if min(rows, columns) < min_dim:
+        raise PigmmError.of("W", got=f"{rows}x{columns} matrices", allowed=f"at least {min_dim}x{min_dim}")
+    if runs < min_runs:
+        raise PigmmError.of("W", got=f"{runs} matrices", allowed=f"at least {min_runs} (too few runs)")
+    batch = given.astype(np.float64)
+    bad = ~np.isfinite(batch).all(axis=(1, 2))
+    if bad.any():
+        raise PigmmError.of(
+            "W", got=f"NaN or infinity in {bad.sum()} of {runs} matrices, first in number {int(bad.argmax())}",
+            allowed="finite numbers",
+        )  # fmt: skip
+    return batch
+
+
+@dataclass(frozen=True)
+class Block:
+    """One isotypic block: ``copies`` copies of an irrep of dimension ``dim``."""
+
+    name: str
+    copies: int
+    dim: int
+
+
+class Decomposition(Protocol):
+    """What the block laws need of a decomposition."""
+
+    @property
+    def shape(self) -> tuple[int, int]: ...
+    @property
+    def blocks(self) -> tuple[Block, ...]: ...
+    def project(self, W: Array) -> tuple[Array, ...]: ...
+    def recombine(self, parts: tuple[Array, ...]) -> Array: ...
+
+
+def _centre(x: Array) -> Array:
+    centred: Array = x - x.mean(axis=-1, keepdims=True)
+    return centred
+
+
+@dataclass(frozen=True)
+class Diagonal:
+    r"""``R^{DxD} = 2 V0 + 3 VH + V2 + V3`` under joint relabelling of rows and columns.
+
+    With row sums r, column sums c, diagonal d, ``P = I - J/D`` and ``g = sqrt(D/(D-2))`` the coordinates are
+    ``x1 = s/D``, ``x2 = (t - s/D)/sqrt(D-1)``; ``u1 = P c/sqrt(D)``, ``u2 = P r/sqrt(D)``,
+    ``u3 = g P (d - (r + c)/D)``; and the symmetric and antisymmetric parts S, A of what is left.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> W = np.random.default_rng(0).normal(size=(3, 5, 5))
+    >>> parts = Diagonal(5).project(W)
+    >>> [p.shape for p in parts]
+    [(3, 2, 1), (3, 3, 5), (3, 1, 25), (3, 1, 25)]
+    >>> bool(np.allclose(Diagonal(5).recombine(parts), W))
+    True
+    """
+
+    dim: int
+
+    def __post_init__(self) -> None:
+        if isinstance(self.dim, bool) or not isinstance(self.dim, int | np.integer) or self.dim < 4:
+            raise PigmmError.of(
+                "dim", got=self.dim, allowed="an integer of at least 4",
+                fix="Below 4 the space V2 is empty and the 13 parameters are not independent.",
+            )  # fmt: skip
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self.dim, self.dim
+
+    @property
+    def blocks(self) -> tuple[Block, ...]:
+        D = self.dim
+        return (
+            Block("V0", 2, 1), Block("VH", 3, D - 1),
+            Block("V2", 1, D * (D - 3) // 2), Block("V3", 1, (D - 1) * (D - 2) // 2),
+        )  # fmt: skip
+
+    def project(self, W: Array) -> tuple[Array, ...]:
+        D = self.dim
+        rows, columns = W.sum(axis=2), W.sum(axis=1)
+        diagonal = np.einsum("rii->ri", W)
+        total, trace = rows.sum(axis=1), diagonal.sum(axis=1)
+        x = np.stack([total / D, (trace - total / D) / np.sqrt(D - 1)], axis=1)
+        beyond = np.sqrt(D / (D - 2)) * (diagonal - (rows + columns) / D)
+        u = _centre(np.stack([columns / np.sqrt(D), rows / np.sqrt(D), beyond], axis=1))
+        rest = W - self._vectors(x, u)
+        symmetric, antisymmetric = (rest + rest.swapaxes(1, 2)) / 2, (rest - rest.swapaxes(1, 2)) / 2
+        return x[..., None], u, symmetric.reshape(-1, 1, D * D), antisymmetric.reshape(-1, 1, D * D)
+
+    def recombine(self, parts: tuple[Array, ...]) -> Array:
+        x, u, symmetric, antisymmetric = parts
+        return self._vectors(x[..., 0], u) + (symmetric + antisymmetric).reshape(-1, self.dim, self.dim)
+
+    def _vectors(self, x: Array, u: Array) -> Array:
+        """The part of the matrices that lies in 2 V0 + 3 VH."""
+        D = self.dim
+        g = np.sqrt(D / (D - 2))
+        on_diagonal = x[:, 1] / np.sqrt(D - 1)
+        everywhere = (x[:, 0] - on_diagonal) / D
+        by_row, by_column = u[:, 1] / np.sqrt(D) - g * u[:, 2] / D, u[:, 0] / np.sqrt(D) - g * u[:, 2] / D
+        W: Array = everywhere[:, None, None] + by_row[:, :, None] + by_column[:, None, :]
+        index = np.arange(D)
+        W[:, index, index] += on_diagonal[:, None] + g * u[:, 2]
+        return W
+
+
+@dataclass(frozen=True)
+class TwoSided:
+    """``R^{MxN}`` under separate relabelling of rows and columns: four irreps, each once.
+
+    Coordinates: ``s/sqrt(MN)``, centred row sums over ``sqrt(N)``, centred column sums over ``sqrt(M)``, and the
+    doubly centred matrix.
+    """
+
+    rows: int
+    columns: int
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self.rows, self.columns
+
+    @property
+    def blocks(self) -> tuple[Block, ...]:
+        M, N = self.shape
+        return (
+            Block("00", 1, 1), Block("rows", 1, M - 1),
+            Block("columns", 1, N - 1), Block("bulk", 1, (M - 1) * (N - 1)),
+        )  # fmt: skip
+
+    def project(self, W: Array) -> tuple[Array, ...]:
+        M, N = self.shape
+        mean = W.mean(axis=(1, 2))
+        by_row, by_column = _centre(W.mean(axis=2)), _centre(W.mean(axis=1))
+        bulk = W - mean[:, None, None] - by_row[:, :, None] - by_column[:, None, :]
+        return (
+            np.sqrt(M * N) * mean[:, None, None], np.sqrt(N) * by_row[:, None],
+            np.sqrt(M) * by_column[:, None], bulk.reshape(-1, 1, M * N),
+        )  # fmt: skip
+
+    def recombine(self, parts: tuple[Array, ...]) -> Array:
+        M, N = self.shape
+        x, by_row, by_column, bulk = parts
+        vectors = x / np.sqrt(M * N) + by_row.swapaxes(1, 2) / np.sqrt(N) + by_column / np.sqrt(M)
+        W: Array = vectors + bulk.reshape(-1, M, N)
+        return W
+
+
+@dataclass(frozen=True)
+class Pooled:
+    """The mean of all entries, and everything else: the decomposition behind independent entries."""
+
+    rows: int
+    columns: int
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self.rows, self.columns
+
+    @property
+    def blocks(self) -> tuple[Block, ...]:
+        return Block("00", 1, 1), Block("rest", 1, self.rows * self.columns - 1)
+
+    def project(self, W: Array) -> tuple[Array, ...]:
+        flat = W.reshape(-1, 1, self.rows * self.columns)
+        return np.sqrt(flat.shape[2]) * flat.mean(axis=2, keepdims=True), _centre(flat)
+
+    def recombine(self, parts: tuple[Array, ...]) -> Array:
+        x, rest = parts
+        W: Array = (x / np.sqrt(rest.shape[2]) + rest).reshape(-1, self.rows, self.columns)
+        return W
+
+
+@dataclass(frozen=True)
+class LabelledRows:
+    """Columns exchangeable, rows labelled: the column average (M copies) and the N - 1 contrasts (M copies)."""
+
+    rows: int
+    columns: int
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self.rows, self.columns
+
+    @property
+    def blocks(self) -> tuple[Block, ...]:
+        return Block("column mean", self.rows, 1), Block("contrasts", self.rows, self.columns - 1)
+
+    def project(self, W: Array) -> tuple[Array, ...]:
+        return np.sqrt(self.columns) * W.mean(axis=2, keepdims=True), _centre(W)
+
+    def recombine(self, parts: tuple[Array, ...]) -> Array:
+        x, contrasts = parts
+        W: Array = x / np.sqrt(self.columns) + contrasts
+        return W
+
+
+def sufficient_statistics(W: ArrayLike) -> Array:
+    r"""The 13 sufficient statistics of the diagonal law, one row per matrix.
+
+    Order: ``x1, x2, x1^2, x1 x2, x2^2``, then ``u_a.u_b/(D-1)`` for ab = 11, 12, 13, 22, 23, 33, then
+    ``|S|^2/dim V2`` and ``|A|^2/dim V3``.  Their averages over an ensemble determine f1...f13.
+
+    Parameters
+    ----------
+    W : array, (R, D, D)
+        Square matrices with D at least 4.
+
+    Returns
+    -------
+    array, (R, 13)
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> sufficient_statistics(np.eye(4)).round(3)
+    array([[1.   , 1.732, 1.   , 1.732, 3.   , 0.   , 0.   , 0.   , 0.   ,
+            0.   , 0.   , 0.   , 0.   ]])
+    """
+    batch = as_matrices(W, square=True, min_dim=4)
+    decomposition = Diagonal(batch.shape[1])
+    x, *parts = decomposition.project(batch)
+    x1, x2 = x[:, 0, 0], x[:, 1, 0]
+    columns = [x1, x2, x1 * x1, x1 * x2, x2 * x2]
+    for block, part in zip(decomposition.blocks[1:], parts, strict=True):
+        gram = np.einsum("rai,rbi->rab", part, part) / block.dim
+        columns += [gram[:, a, b] for a in range(block.copies) for b in range(a, block.copies)]
+    return np.stack(columns, axis=1)
+
+
+def two_sided_statistics(W: ArrayLike) -> Array:
+    """Per matrix: grand mean m, its square, and the second moments per dimension of rows, columns and bulk, (R, 5).
+
+    Averages over an ensemble fit :class:`pigmm.TwoSidedGaussian` (``v00 = MN (<m^2> - <m>^2)``).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> two_sided_statistics(np.ones((1, 2, 3)))
+    array([[1., 1., 0., 0., 0.]])
+    """
+    batch = as_matrices(W)
+    decomposition = TwoSided(*batch.shape[1:])
+    mean = batch.mean(axis=(1, 2))
+    columns = [mean, mean * mean]
+    for block, part in zip(decomposition.blocks[1:], decomposition.project(batch)[1:], strict=True):
+        columns.append((part * part).sum(axis=(1, 2)) / max(block.dim, 1))
+    return np.stack(columns, axis=1)

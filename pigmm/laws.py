@@ -1,0 +1,171 @@
+r"""What every Gaussian matrix law does, written once for isotypic blocks.
+
+A law is a decomposition (:mod:`pigmm.irreps`) and, for each block, a mean and a small covariance ``C_b``.  With ``n_b``
+the dimension of the irrep and ``Q_b(W)`` the block's second moments per dimension about its mean,
+
+.. math:: \log p(W) = -\tfrac12 \Big[MN \log 2\pi + \sum_b n_b (\log\det C_b + \operatorname{tr} C_b^{-1} Q_b(W))\Big],
+
+and entropy, Kullback-Leibler divergence, sampling and optimal transport are sums over blocks in the same way.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from .errors import PigmmError
+from .irreps import Array, Decomposition, as_matrices
+
+__all__ = ["BlockParameters", "MatrixLaw", "common_law", "matrix_root"]
+
+BlockParameters = list[tuple[Array, Array]]  # (mean (k,), covariance (k, k)) for each block
+
+
+class MatrixLaw(ABC):
+    """The verbs that all laws share; a subclass says how its parameters fill the blocks."""
+
+    parameters: Array
+    shape: tuple[int, int]
+
+    @property
+    @abstractmethod
+    def decomposition(self) -> Decomposition: ...
+
+    @abstractmethod
+    def blocks(self) -> BlockParameters:
+        """Mean and covariance of every block, in the order of the decomposition."""
+
+    @abstractmethod
+    def from_blocks(self, blocks: BlockParameters) -> Self:
+        """The law of the same family and shape with these blocks."""
+
+    def _checked(self, names: Sequence[str]) -> None:
+        """Refuse parameters that are not finite or make a block indefinite."""
+        if not np.isfinite(self.parameters).all():
+            raise PigmmError.of("parameters", got=self.parameters.tolist(), allowed="finite numbers")
+        for block, (_, covariance), name in zip(self.decomposition.blocks, self.blocks(), names, strict=True):
+            values = np.linalg.eigvalsh(covariance)
+            if block.dim and values[0] < -1e-10 * max(abs(values[0]), abs(values[-1])):
+                raise PigmmError.of(
+                    name, got=f"eigenvalues {values.tolist()}", allowed="a covariance with no negative eigenvalue",
+                    fix="The block is indefinite, so no such Gaussian law exists.",
+                )  # fmt: skip
+
+    def _definite(self, task: str) -> None:
+        for block, (_, covariance) in zip(self.decomposition.blocks, self.blocks(), strict=True):
+            values = np.linalg.eigvalsh(covariance)
+            if block.dim and values[0] <= 1e-13 * values[-1]:
+                raise PigmmError.of(
+                    task, got=f"block {block.name} with eigenvalues {values.tolist()}",
+                    allowed="positive definite blocks",
+                    fix="The law is degenerate: fit it to more matrices, or to matrices that vary.",
+                )  # fmt: skip
+
+    def log_likelihood(self, W: ArrayLike) -> Array:
+        """Natural logarithm of the density at each matrix, shape (R,)."""
+        self._definite("log_likelihood")
+        batch = self._batch(W)
+        total = np.full(len(batch), -0.5 * batch[0].size * np.log(2 * np.pi))
+        for block, part, (mean, covariance) in self._zip(self.decomposition.project(batch)):
+            centred = part - mean[:, None]
+            scale = np.linalg.cholesky(covariance)
+            white = np.linalg.solve(scale, centred)
+            total -= block.dim * np.log(np.diag(scale)).sum() + 0.5 * (white * white).sum(axis=(1, 2))
+        return total
+
+    def sample(self, R: int, *, seed: int) -> Array:
+        """Draw R matrices, shape (R, M, N); the same seed gives the same matrices."""
+        if isinstance(R, bool) or not isinstance(R, int | np.integer) or R < 1:
+            raise PigmmError.of("R", got=R, allowed="an integer of at least 1")
+        noise = np.random.default_rng(seed).standard_normal((int(R), *self.shape))
+        parts = []
+        for block, part, (mean, covariance) in self._zip(self.decomposition.project(noise)):
+            coloured = matrix_root(covariance) @ part
+            parts.append(coloured + mean[:, None] if block.dim == 1 else coloured)
+        return self.decomposition.recombine(tuple(parts))
+
+    def entropy(self) -> float:
+        """Differential entropy in nats."""
+        self._definite("entropy")
+        rows, columns = self.shape
+        pairs = zip(self.decomposition.blocks, self.blocks(), strict=True)
+        logdet = sum(block.dim * np.linalg.slogdet(covariance)[1] for block, (_, covariance) in pairs)
+        return float(0.5 * (rows * columns * (1 + np.log(2 * np.pi)) + logdet))
+
+    def kl(self, other: MatrixLaw) -> float:
+        """Kullback-Leibler divergence KL(self || other) in nats; laws of nested families are lifted to the larger."""
+        p, q = common_law(self, other)
+        p._definite("kl")
+        q._definite("kl")
+        total = 0.0
+        for block, (mp, cp), (mq, cq) in zip(p.decomposition.blocks, p.blocks(), q.blocks(), strict=True):
+            ratio = np.linalg.solve(cq, cp)
+            shift = mq - mp
+            total += block.dim * (np.trace(ratio) - block.copies - np.linalg.slogdet(ratio)[1])
+            total += shift @ np.linalg.solve(cq, shift)
+        return float(max(0.5 * total, 0.0))
+
+    def _batch(self, W: ArrayLike) -> Array:
+        batch = as_matrices(W)
+        if batch.shape[1:] != self.shape:
+            raise PigmmError.of("W", got=f"shape {batch.shape[1:]}", allowed=f"the law's shape {self.shape}")
+        return batch
+
+    def _zip(self, parts: tuple[Array, ...]) -> Any:
+        return zip(self.decomposition.blocks, parts, self.blocks(), strict=True)
+
+
+def matrix_root(covariance: Array) -> Array:
+    """Symmetric square root, safe for singular matrices."""
+    values, vectors = np.linalg.eigh(covariance)
+    root: Array = (vectors * np.sqrt(np.clip(values, 0, None))) @ vectors.T
+    return root
+
+
+def common_law(p: MatrixLaw, q: MatrixLaw) -> tuple[MatrixLaw, MatrixLaw]:
+    """Both laws in the smallest family of the ladder that holds them; PigmmError if there is none."""
+    for law in (p, q):
+        if not isinstance(law, MatrixLaw):
+            raise PigmmError.of("law", got=type(law).__name__, allowed="a law of pigmm.models")
+    if p.shape != q.shape:
+        raise PigmmError.of("laws", got=f"shapes {p.shape} and {q.shape}", allowed="two laws of matrices of one shape")
+    for step in ("to_two_sided", "to_diagonal"):
+        if type(p) is type(q):
+            return p, q
+        p, q = (getattr(law, step)() if hasattr(law, step) else law for law in (p, q))
+    if type(p) is type(q):
+        return p, q
+    raise PigmmError.of("laws", got=f"{type(p).__name__} and {type(q).__name__}", allowed="laws of one nested family")
+
+
+def frozen_array(parameters: ArrayLike, count: int, what: str) -> Array:
+    try:
+        values = np.array(parameters, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise PigmmError.of(what, got=type(parameters).__name__, allowed=f"{count} real numbers") from error
+    if values.shape != (count,):
+        raise PigmmError.of(what, got=f"shape {values.shape}", allowed=f"shape ({count},)")
+    values.setflags(write=False)
+    return values
+
+
+def checked_shape(shape: Any, smallest: int) -> tuple[int, int]:
+    sides = tuple(shape) if isinstance(shape, tuple | list) else (shape, shape)
+    if len(sides) != 2 or any(not isinstance(n, int | np.integer) or n < smallest for n in sides):
+        raise PigmmError.of("shape", got=shape, allowed=f"(rows, columns), each an integer of at least {smallest}")
+    return int(sides[0]), int(sides[1])
+
+
+def covariance_error(C: Array, a: int, b: int, degrees: float) -> float:
+    """Sampling error of a Wishart estimate of C_ab."""
+    return float(np.sqrt((C[a, a] * C[b, b] + C[a, b] ** 2) / degrees))
+
+
+def checked_runs(R: int, least: int) -> int:
+    if isinstance(R, bool) or not isinstance(R, int | np.integer) or least > R:
+        raise PigmmError.of("R", got=R, allowed=f"an integer of at least {least}")
+    return int(R)
