@@ -1,0 +1,157 @@
+"""Many small networks trained as one: stacked weights, a hand-written backward pass, one fused Adam.
+
+Run r keeps its weights in row r of one flat buffer, each matrix padded to whole cache lines. So every run sees the
+same memory alignment and the same kernels wherever it stands in the stack, and its numbers do not depend on its
+neighbours. Activations are laid out (runs, neurons, images): the layout with the fastest batched products.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from pigmm.config import EnsembleConfig
+
+__all__ = ["Stack", "batch_order", "initial_weights"]
+
+_LINE = 64  # pad every matrix to a multiple of this many elements
+_TEST_BLOCK = 500  # test images per product: small enough for the cache, the same for every stack
+
+
+def initial_weights(config: EnsembleConfig, run: int) -> list[np.ndarray]:
+    """Initial (out, in) matrices of network ``run``, float32, drawn from its own random stream."""
+    rng = np.random.default_rng(np.random.SeedSequence(config.seed, spawn_key=(run, 0)))
+    weights = []
+    for out, into in config.shapes:
+        if config.init == "gaussian":
+            drawn = rng.standard_normal((out, into)) / np.sqrt(into)
+        else:
+            drawn = rng.uniform(-1.0, 1.0, (out, into)) / np.sqrt(into)
+        weights.append(drawn.astype(np.float32))
+    return weights
+
+
+def batch_order(config: EnsembleConfig, run: int, epoch: int, images: int) -> np.ndarray:
+    """The order in which network ``run`` sees the training images in ``epoch`` (0 is the first pass)."""
+    rng = np.random.default_rng(np.random.SeedSequence(config.seed, spawn_key=(run, 1 + epoch)))
+    return rng.permutation(images)
+
+
+class Stack:
+    """Weights, gradients and Adam state of R networks of one shape.
+
+    Parameters
+    ----------
+    shapes : (out, in) of every matrix
+    weights : for each network its matrices, or a (R, size) array from :meth:`state`
+    levels : pixel value that stands for white; the networks see x = 2 p/levels − 1
+    """
+
+    def __init__(
+        self,
+        shapes: Sequence[tuple[int, int]],
+        weights: Sequence[Sequence[np.ndarray]],
+        *,
+        levels: int,
+        learning_rate: float,
+        weight_decay: float,
+        device: str = "cpu",
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
+        self.runs, self.levels, self.device, self.dtype = len(weights), levels, torch.device(device), dtype
+        sizes = [-(-out * into // _LINE) * _LINE for out, into in shapes]
+        self.flat = torch.zeros(self.runs, sum(sizes), dtype=dtype, device=self.device)
+        self.flat.grad = torch.zeros_like(self.flat)
+        starts = np.cumsum([0, *sizes[:-1]])
+
+        def views(flat: torch.Tensor) -> list[torch.Tensor]:
+            return [
+                flat[:, start : start + out * into].unflatten(1, (out, into))
+                for start, (out, into) in zip(starts, shapes, strict=True)
+            ]
+
+        self.weights, self.gradients = views(self.flat), views(self.flat.grad)
+        for run, matrices in enumerate(weights):
+            for layer, matrix in enumerate(matrices):
+                self.weights[layer][run] = torch.as_tensor(matrix)
+        self.adam = torch.optim.Adam([self.flat], lr=learning_rate, weight_decay=weight_decay, fused=True)
+        self._pixels: torch.Tensor | None = None
+
+    def _inputs(self, images: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
+        """The chosen images as (R, batch, pixels) raw pixel values, in buffers that are used again."""
+        count, width = len(index), images.shape[1]
+        if self._pixels is None or len(self._pixels) < count:
+            self._bytes = torch.empty(count, width, dtype=torch.uint8, device=self.device)
+            self._pixels = torch.empty(count, width, dtype=self.dtype, device=self.device)
+        raw = torch.index_select(images, 0, index, out=self._bytes[:count])
+        return self._pixels[:count].copy_(raw).view(self.runs, -1, width)
+
+    def _forward(self, pixels: torch.Tensor) -> list[torch.Tensor]:
+        """Activations (R, neurons, batch) of every layer; W·(2p/levels − 1) = (2/levels) W·p − Σ_j W_j."""
+        first = self.weights[0]
+        shift = -first.sum(-1, keepdim=True)
+        values = [torch.baddbmm(shift, first, pixels.transpose(1, 2), alpha=2 / self.levels)]
+        for weight in self.weights[1:]:
+            values.append(torch.bmm(weight, values[-1].relu_()))
+        return values
+
+    def step(self, images: torch.Tensor, labels: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
+        """One Adam step of every run on its own batch; ``index`` is (R, batch). Returns the losses (R, batch)."""
+        batch = index.shape[1]
+        index = index.flatten()
+        pixels = self._inputs(images, index)
+        *hidden, logits = self._forward(pixels)
+        target = labels.index_select(0, index).view(self.runs, 1, batch)
+        loss = torch.log_softmax(logits, 1).gather(1, target).squeeze(1).neg_()
+        delta = torch.softmax(logits, 1)  # d(mean loss)/d(logits) = (softmax − one-hot)/batch
+        delta.scatter_add_(1, target, torch.full_like(target, -1, dtype=self.dtype)).div_(batch)
+        for layer in range(len(hidden), 0, -1):
+            below = hidden[layer - 1]
+            torch.bmm(delta, below.transpose(1, 2), out=self.gradients[layer])
+            delta = torch.bmm(self.weights[layer].transpose(1, 2), delta)
+            delta = torch.ops.aten.threshold_backward(delta, below, 0.0)
+        torch.baddbmm(
+            -delta.sum(-1, keepdim=True), delta, pixels, alpha=2 / self.levels, out=self.gradients[0]
+        )
+        self.adam.step()
+        return loss
+
+    def evaluate(self, images: torch.Tensor, labels: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
+        """Accuracy (R,) on the images and, per hidden layer, the units silent on all of them (R, H)."""
+        correct = torch.zeros(self.runs, dtype=torch.int64, device=self.device)
+        alive: list[torch.Tensor] = []
+        for start in range(0, len(images), _TEST_BLOCK):
+            pixels = images[start : start + _TEST_BLOCK].to(self.dtype)
+            *hidden, logits = self._forward(pixels.expand(self.runs, -1, -1))
+            correct += (logits.argmax(1) == labels[start : start + _TEST_BLOCK]).sum(1)
+            active = [values.amax(-1) > 0 for values in hidden]
+            alive = [old | new for old, new in zip(alive, active, strict=True)] if alive else active
+        dead = torch.stack([(~units).sum(1) for units in alive], 1)
+        return correct.cpu().numpy() / len(images), dead.cpu().numpy()
+
+    def matrices(self) -> list[np.ndarray]:
+        """A copy of every layer's weights, (R, out, in)."""
+        return [weight.cpu().numpy().copy() for weight in self.weights]
+
+    def finite(self) -> np.ndarray:
+        """Which runs still have finite weights, (R,)."""
+        return torch.isfinite(self.flat).all(1).cpu().numpy()
+
+    def state(self) -> dict[str, np.ndarray]:
+        """Weights and Adam state, all that is needed to go on."""
+        inner: dict[str, Any] = self.adam.state[self.flat]
+        return {
+            "flat": self.flat.cpu().numpy().copy(),
+            **{name: inner[name].cpu().numpy().copy() for name in ("exp_avg", "exp_avg_sq", "step")},
+        }
+
+    def restore(self, state: dict[str, np.ndarray]) -> None:
+        """Go on from :meth:`state`."""
+        self.flat.copy_(torch.as_tensor(state["flat"]))
+        self.adam.state[self.flat] = {
+            name: torch.as_tensor(state[name]).clone().to(self.device)
+            for name in ("exp_avg", "exp_avg_sq", "step")
+        }
