@@ -25,7 +25,8 @@ class GaussianMatrixModel(MatrixLaw):
 
     ``f1, f2`` are the means of the two trivial coordinates; ``f3, f4, f5`` their covariance (block V0);
     ``f6 ... f11`` the covariance ``T11, T12, T13, T22, T23, T33`` of the three standard copies (VH); ``f12`` and
-    ``f13`` the variances of the symmetric and antisymmetric blocks V2 and V3.  All are means and *covariances*, not couplings.
+    ``f13`` the variances of the symmetric and antisymmetric blocks V2 and V3.  All are means and *covariances*,
+    not couplings.
 
     Parameters
     ----------
