@@ -313,7 +313,7 @@ def draw(graph: InvariantGraph | str, *, size: int = 84) -> str:
     (graph,) = as_graphs(graph)
     shapes = []
     for c, edges in enumerate(map(_pairs, graph.components)):
-        place = [(100 * c + 50 + 28 * x, 50 + 28 * y) for x, y in _layout(edges)]
+        place = [(100 * c + 50 + 26 * x, 50 + 26 * y) for x, y in _layout(edges)]
         groups: dict[tuple[int, ...], list[tuple[int, int]]] = {}
         for edge in edges:
             groups.setdefault(tuple(sorted(set(edge))), []).append(edge)
@@ -324,7 +324,7 @@ def draw(graph: InvariantGraph | str, *, size: int = 84) -> str:
                     shapes.append(_loop(place, ends[0], step, len(group), 100 * c + 50))
                 else:
                     shapes.append(_arc(place[ends[0]], place[ends[1]], 9 * step, edge == ends))
-        shapes += [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4.5"/>' for x, y in place]
+        shapes += [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4"/>' for x, y in place]
     width = 100 * len(graph.components)
     title = graph.name if graph.label == graph.name else f"{graph.label} = {graph.name}"
     return (
@@ -340,7 +340,7 @@ def _layout(edges: Edges) -> list[tuple[float, float]]:
     if n == 1:
         return [(0.0, 0.0)]
     near = {v: {w for e in edges if v in e for w in e} - {v} for v in range(n)}
-    hub = [v for v in range(n) if len(near[v]) == n - 1][:1] if n > 3 else []
+    hub = [v for v in range(n) if len(near[v]) == n - 1 and (v, v) not in edges][:1] if n > 3 else []
     ring = [v for v in range(n) if v not in hub]
     start = math.pi if n == 2 else -math.pi / 2
     angles = [start + 2 * math.pi * k / len(ring) for k in range(len(ring))]
@@ -357,7 +357,7 @@ def _layout(edges: Edges) -> list[tuple[float, float]]:
 
 def _head(x: float, y: float, angle: float) -> str:
     """An arrow head whose middle is at (x, y)."""
-    corners = [(x + 5 * math.cos(angle + a), y + 5 * math.sin(angle + a)) for a in (0, 2.5, -2.5)]
+    corners = [(x + 4.6 * math.cos(angle + a), y + 4.6 * math.sin(angle + a)) for a in (0, 2.5, -2.5)]
     return f'<polygon points="{" ".join(f"{px:.1f},{py:.1f}" for px, py in corners)}" stroke="none"/>'
 
 
@@ -375,11 +375,11 @@ def _loop(place: list[tuple[float, float]], node: int, step: float, loops: int, 
     """A loop that points away from the component's centre; several at one node fan out."""
     x, y = place[node]
     outward = math.atan2(y - 50, x - centre)
-    if math.hypot(x - centre, y - 50) < 1:  # the only node, or a hub: point between the spokes
-        outward = -math.pi / 2 + (math.pi / (len(place) - 1) if len(place) > 1 else 0)
-    fan = 2 * math.pi / loops if len(place) == 1 else 0.95
-    angle, half = outward + fan * step, min(0.6, 0.45 * fan)
-    (p, q), (s, t) = ((x + 28 * math.cos(a), y + 28 * math.sin(a)) for a in (angle - half, angle + half))
+    if len(place) == 1:
+        outward = -math.pi / 2
+    fan = 2 * math.pi / max(loops, 3) if len(place) == 1 else 1.1
+    angle, half = outward + fan * step, min(0.65, 0.45 * fan)
+    (p, q), (s, t) = ((x + 32 * math.cos(a), y + 32 * math.sin(a)) for a in (angle - half, angle + half))
     line = f'<path d="M{x:.1f} {y:.1f}C{p:.1f} {q:.1f} {s:.1f} {t:.1f} {x:.1f} {y:.1f}" fill="none"/>'
-    reach = 0.75 * 28 * math.cos(half)
+    reach = 0.75 * 32 * math.cos(half)
     return line + _head(x + reach * math.cos(angle), y + reach * math.sin(angle), angle + math.pi / 2)

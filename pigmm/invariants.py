@@ -23,8 +23,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from pigmm.errors import PigmmError
 from pigmm.graphs import Edges, InvariantGraph, as_graphs
+from pigmm.irreps import as_matrices
 
-__all__ = ["as_matrices", "evaluate"]
+__all__ = ["evaluate"]
 
 Graphs = InvariantGraph | str | Iterable[InvariantGraph | str]
 Key = tuple[Any, ...]
@@ -68,13 +69,13 @@ def evaluate(graphs: Graphs, W: ArrayLike) -> NDArray[np.float64]:
     array([[ 5., 10., 54., 50.]])
     """
     graphs = as_graphs(graphs)
-    W = as_matrices(W)
+    W = as_matrices(W, square=True)
     runs, dim, _ = W.shape
     plan = _plan(graphs)
     out = np.empty((runs, len(graphs)))
     size = max(1, _CHUNK // dim**2)
     for start in range(0, runs, size):
-        part = np.array(W[start : start + size], dtype=np.float64, order="C")
+        part = np.ascontiguousarray(W[start : start + size])
         with np.errstate(over="ignore", invalid="ignore", under="ignore"):
             values = _run(plan, part)
             product = values[plan.factors[0]]
@@ -89,28 +90,6 @@ def evaluate(graphs: Graphs, W: ArrayLike) -> NDArray[np.float64]:
             fix="Divide the matrices by a constant first.",
         )
     return out
-
-
-def as_matrices(W: ArrayLike) -> NDArray[Any]:
-    """Check that W holds finite real square matrices and give it the shape (R, D, D); the dtype stays."""
-    try:
-        array = np.asarray(W)
-    except ValueError:
-        array = np.empty(0, dtype=object)  # ragged nested lists
-    if array.dtype.kind not in "fiub":
-        raise PigmmError.of("W", got=f"dtype {array.dtype}", allowed="real numbers in an array of shape (R, D, D)")
-    array = array[None] if array.ndim == 2 else array
-    if array.ndim != 3 or array.shape[1] != array.shape[2] or 0 in array.shape:
-        got = f"shape {np.shape(W)}"
-        raise PigmmError.of("W", got=got, allowed="(R, D, D) or (D, D), with R and D at least 1")
-    if array.dtype.kind == "f":
-        finite = np.isfinite(array)
-        if not finite.all():
-            r, i, j = np.argwhere(~finite)[0]
-            bad = np.count_nonzero((~finite).any(axis=(1, 2)))
-            got = f"{array[r, i, j]} in matrix {r}, row {i}, column {j} ({bad} of {len(array)} matrices are bad)"
-            raise PigmmError.of("W", got=got, allowed="finite numbers")
-    return array
 
 
 # --- planning: expressions are nested tuples, the structural keys -------------------------------------------
