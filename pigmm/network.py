@@ -62,14 +62,14 @@ class Stack:
         dtype: torch.dtype = torch.float32,
     ) -> None:
         self.runs, self.levels, self.device, self.dtype = len(weights), levels, torch.device(device), dtype
-        sizes = [-(-out * into // _LINE) * _LINE for out, into in shapes]
-        self.flat = torch.zeros(self.runs, sum(sizes), dtype=dtype, device=self.device)
+        sizes = [-(-self.runs * out * into // _LINE) * _LINE for out, into in shapes]
+        self.flat = torch.zeros(sum(sizes), dtype=dtype, device=self.device)
         self.flat.grad = torch.zeros_like(self.flat)
         starts = np.cumsum([0, *sizes[:-1]])
 
         def views(flat: torch.Tensor) -> list[torch.Tensor]:
             return [
-                flat[:, start : start + out * into].unflatten(1, (out, into))
+                flat[start : start + self.runs * out * into].view(self.runs, out, into)
                 for start, (out, into) in zip(starts, shapes, strict=True)
             ]
 
@@ -138,7 +138,7 @@ class Stack:
 
     def finite(self) -> np.ndarray:
         """Which runs still have finite weights, (R,)."""
-        return torch.isfinite(self.flat).all(1).cpu().numpy()
+        return torch.stack([torch.isfinite(weight).all(-1).all(-1) for weight in self.weights]).all(0).cpu().numpy()
 
     def state(self) -> dict[str, np.ndarray]:
         """Weights and Adam state, all that is needed to go on."""
