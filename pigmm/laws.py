@@ -134,8 +134,8 @@ def common_law(p: MatrixLaw, q: MatrixLaw) -> tuple[MatrixLaw, MatrixLaw]:
     if p.shape != q.shape:
         raise PigmmError.of("laws", got=f"shapes {p.shape} and {q.shape}", allowed="two laws of matrices of one shape")
     for step in ("to_two_sided", "to_diagonal"):
-        if type(p) is type(q):
-            return p, q
+        if type(p) is type(q) or (step == "to_diagonal" and p.shape[0] != p.shape[1]):
+            break
         p, q = (getattr(law, step)() if hasattr(law, step) else law for law in (p, q))
     if type(p) is type(q):
         return p, q

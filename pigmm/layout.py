@@ -20,8 +20,8 @@ def archived_graphs() -> tuple[InvariantGraph, ...]:
 
 
 def kept_epochs(config: EnsembleConfig) -> tuple[int, ...]:
-    """Epochs whose raw weights are kept: the start, the first, a fifth of the way and the last."""
-    return tuple(sorted({0, 1, config.epochs // 5, config.epochs}))
+    """Epochs whose raw weights are kept: initialisation, the first and the last."""
+    return tuple(sorted({0, 1, config.epochs}))
 
 
 def kept_layers(config: EnsembleConfig) -> tuple[int, ...]:

@@ -1,9 +1,9 @@
 """Means and co-moments that can be merged: the only thing an archive remembers of its runs.
 
-Features are columns of numbers, one row a run; any leading axes (epochs) are carried along.  The first ``axes`` features
-get their full co-moments with all features, the others only their own sum of squares, so that 374 features cost
-13 x 374 numbers and not 374 x 374.  Merging follows Chan, Golub and LeVeque (1979): deviations are always taken about
-the mean, so nothing cancels however large the mean is.
+Features are columns of numbers, one row a run; any leading axes (epochs) are carried along.  The first ``axes``
+features get their full co-moments with all features, the others only their own sum of squares, so that 374 features
+cost 13 x 374 numbers and not 374 x 374.  Merging follows Chan, Golub and LeVeque (1979): deviations are always taken
+about the mean, so nothing cancels however large the mean is.
 """
 
 from __future__ import annotations

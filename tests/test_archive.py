@@ -1,0 +1,230 @@
+"""Archives: the numbers they keep, merging, files, and everything that can be wrong with a file."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+import pigmm
+from pigmm import (
+    Archive,
+    EnsembleConfig,
+    GaussianMatrixModel,
+    LabelledRowGaussian,
+    PigmmError,
+    TwoSidedGaussian,
+    gaussianity,
+)
+from pigmm.builder import ArchiveBuilder
+from pigmm.layout import archived_graphs
+
+CONFIG = EnsembleConfig(dataset="digits", hidden=(10, 10, 5, 5), runs=30, epochs=2)  # 10x10, 5x10, 5x5, 10x5
+
+
+@pytest.fixture(scope="module")
+def ensemble():
+    rng = np.random.default_rng(0)
+    shapes = [(30, *shape) for shape in CONFIG.shapes]
+    weights = [[rng.normal(0.02, 0.3, size=shape).astype(np.float32) for shape in shapes] for _ in range(3)]
+    dead = rng.integers(0, 4, size=(30, 3, 4))
+    dead[7, -1, 1] = 10  # network 7 is dead
+    return weights, rng.random((30, 2)), rng.random((30, 3)), dead
+
+
+def build(ensemble, start, stop, config=CONFIG):
+    weights, loss, accuracy, dead = ensemble
+    builder = ArchiveBuilder(config, range(start, stop))
+    for epoch, layers in enumerate(weights):
+        builder.add(epoch, [W[start:stop] for W in layers])
+    cut = slice(start, stop)
+    return builder.finish(
+        loss=loss[cut], test_accuracy=accuracy[cut], dead_units=dead[cut], provenance={"wall_seconds": 1.5}
+    )
+
+
+@pytest.fixture(scope="module")
+def archive(ensemble):
+    return build(ensemble, 0, 30)
+
+
+def assert_equal_archives(a, b, rtol=1e-9):
+    assert a.config == b.config
+    assert a.moments.keys() == b.moments.keys()
+    for name, ours in a.moments.items():
+        theirs = b.moments[name]
+        assert ours.count == theirs.count
+        for part in ("mean", "comoment", "squares"):
+            x, y = getattr(ours, part), getattr(theirs, part)
+            np.testing.assert_allclose(x, y, rtol=rtol, atol=rtol * abs(x).max(initial=0))
+    for part in ("loss", "test_accuracy", "dead_units", "alive", "accuracy"):
+        np.testing.assert_array_equal(getattr(a, part), getattr(b, part))
+
+
+def test_laws_are_the_fits_to_the_raw_weights(archive, ensemble):
+    weights = ensemble[0]
+    for epoch in range(3):
+        for layer in (0, 2):
+            W = weights[epoch][layer + 1]
+            for runs, chosen in (("all", W), ("alive", np.delete(W, 7, axis=0))):
+                expected = GaussianMatrixModel.fit(chosen).parameters
+                np.testing.assert_allclose(archive.model(epoch, layer, runs).parameters, expected, rtol=1e-9, atol=1e-12)
+        for layer in (-1, 0, 1, 2, 3):
+            W = weights[epoch][layer + 1]
+            np.testing.assert_allclose(
+                archive.two_sided(epoch, layer).parameters, TwoSidedGaussian.fit(W).parameters, rtol=1e-9, atol=1e-12
+            )
+            simple = pigmm.SimpleGaussian.fit(W)
+            np.testing.assert_allclose(archive.simple(epoch, layer).parameters, simple.parameters, rtol=1e-9)
+        labelled = LabelledRowGaussian.fit(weights[epoch][-1])
+        np.testing.assert_allclose(archive.labelled(epoch).parameters, labelled.parameters, rtol=1e-8, atol=1e-12)
+
+
+def test_comparison_is_that_of_the_raw_weights(archive, ensemble):
+    table = archive.comparison(epoch=1, layer=2)
+    direct = gaussianity.compare(ensemble[0][1][3], archived_graphs())
+    assert len(table) == 361
+    for column in ("measured", "se", "predicted", "z", "ratio"):
+        np.testing.assert_allclose(table[column], direct[column], rtol=1e-6, atol=1e-9)
+
+
+def test_changes_are_paired_within_each_run(archive, ensemble):
+    first, later = ensemble[0][0][1], ensemble[0][2][1]
+    values = pigmm.evaluate(["01.01"], later) - pigmm.evaluate(["01.01"], first)
+    place = 13 + [g.name for g in archived_graphs()].index("01.01")
+    change = archive.change(2, 0)
+    assert change.mean[place] == pytest.approx(values.mean())
+    assert change.standard_error()[place] == pytest.approx(values.std(ddof=1) / np.sqrt(30))
+
+
+def test_merging_parts_equals_the_whole(archive, ensemble):
+    parts = [build(ensemble, 20, 30), build(ensemble, 0, 1), build(ensemble, 1, 20)]
+    assert_equal_archives(Archive.merge(parts), archive)
+    assert Archive.merge(parts).provenance["wall_seconds"] == 4.5
+    np.testing.assert_array_equal(Archive.merge(parts).weights(2, 0), archive.weights(2, 0))
+
+
+def test_merging_refuses_gaps_doubles_and_strangers(ensemble):
+    first, second, third = build(ensemble, 0, 10), build(ensemble, 10, 20), build(ensemble, 20, 30)
+    for parts, word in (([first, third], "consecutive"), ([first, first], "consecutive"), ([], "no archive")):
+        with pytest.raises(PigmmError, match=word):
+            Archive.merge(parts)
+    stranger = replace(second, template=replace(CONFIG, seed=1))
+    with pytest.raises(PigmmError, match="differ in seed"):
+        Archive.merge([first, stranger])
+
+
+def test_builder_continues_from_its_state(ensemble, archive):
+    weights, loss, accuracy, dead = ensemble
+    builder = ArchiveBuilder(CONFIG, range(30))
+    builder.add(0, weights[0])
+    builder = ArchiveBuilder.from_state(CONFIG, range(30), {k: v.copy() for k, v in builder.state().items()})
+    for epoch in (1, 2):
+        builder.add(epoch, weights[epoch])
+    again = builder.finish(loss=loss, test_accuracy=accuracy, dead_units=dead, provenance={})
+    assert_equal_archives(again, archive, rtol=0)
+
+
+def test_files_round_trip_exactly_and_compactly(archive, tmp_path):
+    loaded = Archive.load(archive.save(tmp_path / "whole"))
+    assert_equal_archives(loaded, archive, rtol=0)
+    assert loaded.provenance == archive.provenance
+    np.testing.assert_array_equal(loaded.weights(0, 2), archive.weights(0, 2))
+    compact = Archive.load(archive.save(tmp_path / "small", compact=True))
+    np.testing.assert_allclose(compact.comparison()["z"], archive.comparison()["z"], rtol=1e-3, atol=1e-4)
+    assert (tmp_path / "small.npz").stat().st_size < 0.7 * (tmp_path / "whole.npz").stat().st_size
+    assert not list(tmp_path.glob("*.part"))
+
+
+def test_damaged_files_are_refused(archive, tmp_path):
+    def fresh():
+        path = archive.save(tmp_path / "a")
+        return path, path.with_suffix(".json")
+
+    path, sidecar = fresh()
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(PigmmError, match=r"a\.npz is truncated or altered"):
+        Archive.load(path)
+
+    path, sidecar = fresh()
+    said = json.loads(sidecar.read_text())
+    said["config"]["seed"] = 99
+    sidecar.write_text(json.dumps(said))
+    with pytest.raises(PigmmError, match="edited"):
+        Archive.load(path)
+
+    path, sidecar = fresh()
+    sidecar.unlink()
+    with pytest.raises(PigmmError, match=r"cannot read .*a\.json"):
+        Archive.load(path)
+
+    path, sidecar = fresh()
+    sidecar.write_text("[1, 2]")
+    with pytest.raises(PigmmError, match="not the sidecar"):
+        Archive.load(path)
+
+    import hashlib
+
+    foreign = tmp_path / "b.npz"
+    np.savez(foreign, x=np.ones(3))
+    digest = hashlib.sha256(foreign.read_bytes()).hexdigest()
+    foreign.with_suffix(".json").write_text(json.dumps({"sha256": digest}))
+    with pytest.raises(PigmmError, match="not an archive of pigmm"):
+        Archive.load(foreign)
+
+
+def test_failed_writes_leave_the_old_file_whole(archive, tmp_path, monkeypatch):
+    path = archive.save(tmp_path / "a")
+    before = path.read_bytes()
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("pigmm.storage.os.fsync", full)
+    with pytest.raises(PigmmError, match="No space left"):
+        archive.save(path)
+    assert path.read_bytes() == before
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a.json", "a.npz"]
+
+
+@pytest.mark.parametrize(
+    ("call", "word"),
+    [
+        (lambda a: a.model(epoch=3), "epoch: got 3"),
+        (lambda a: a.model(epoch=-4), "epoch"),
+        (lambda a: a.model(epoch=1.5), "epoch"),
+        (lambda a: a.model(layer=4), "layer: got 4"),
+        (lambda a: a.model(layer=1), "square layers"),
+        (lambda a: a.model(runs="living"), "'all' or 'alive'"),
+        (lambda a: pigmm.load("mnist-gausian"), "mnist-gaussian"),
+        (lambda a: pigmm.load("no/such/file.npz"), "no/such/file"),
+    ],
+)
+def test_wrong_questions_are_answered_in_words(archive, call, word):
+    with pytest.raises(PigmmError, match=word):
+        call(archive)
+
+
+def test_negative_epochs_count_from_the_end(archive):
+    np.testing.assert_array_equal(archive.model(-1, 0).parameters, archive.model(2, 0).parameters)
+
+
+def test_weights_are_kept_at_few_epochs_only(ensemble):
+    config = replace(CONFIG, epochs=10)
+    archive = ArchiveBuilder(config, range(30)).finish(
+        loss=np.zeros((30, 10)), test_accuracy=np.zeros((30, 11)), dead_units=np.zeros((30, 11, 4)), provenance={}
+    )
+    with pytest.raises(PigmmError, match=r"epochs \(0, 1, 10\)"):
+        archive.weights(5, 0)
+
+
+def test_published_archives_are_whole_and_say_where_they_come_from():
+    assert {"mnist-gaussian", "mnist-uniform"} <= set(pigmm.published())
+    for name in pigmm.published():
+        archive = pigmm.load(name)
+        assert archive.config.dataset == "mnist"
+        assert archive.runs >= 300
+        assert archive.epochs >= 15
+        assert 0.8 < archive.accuracy.mean() < 0.95
+        for key in ("package_version", "dataset_digest", "torch", "numpy", "hardware", "date", "wall_seconds"):
+            assert archive.provenance[key], key
