@@ -217,7 +217,7 @@ def _named(path: Path) -> Iterator[None]:
         raise PigmmError.of(
             f"{path} cannot be used: {error}",
             fix="Delete this file, so that it is fetched again, or put a sound copy in its place.",
-        ) from error
+        ) from None
 
 
 def _missing(name: str, folder: Path, why: str) -> PigmmError:
@@ -238,7 +238,7 @@ def _download(kind: str, name: str, root: Path) -> None:
             getattr(datasets, kind)(str(root), download=True)
     except Exception as error:  # no network, no disk, no permission, a mirror's HTML page in place of a file, ...
         reason = str(error).strip().splitlines() or [type(error).__name__]
-        raise _missing(name, root / _SOURCES[name][1], reason[-1][:200]) from error
+        raise _missing(name, root / _SOURCES[name][1], reason[-1][:200]) from None
 
 
 def _torchvision_datasets() -> Any:

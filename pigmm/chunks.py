@@ -1,0 +1,192 @@
+"""One chunk of an ensemble: train its runs as one stack, epoch by epoch, with checkpoints on disk."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import time
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .archive import Archive
+from .builder import ArchiveBuilder
+from .config import EnsembleConfig
+from .datasets import Dataset, load_dataset, require
+from .errors import PigmmError
+from .storage import write_whole
+
+__all__ = ["Chunk", "Stopped", "epochs_done", "train_chunk"]
+
+
+class Stopped(Exception):
+    """The training was told to stop before its end."""
+
+
+@dataclass(frozen=True, eq=False)
+class Chunk:
+    """Consecutive runs of an ensemble, and where their checkpoints are.
+
+    ``identity`` says all that decides the numbers besides the run numbers: configuration, versions, data, device.
+    A finished chunk is an archive, ``runs-A-B.npz``; a running one is ``runs-A-B.running``.
+    """
+
+    config: EnsembleConfig
+    start: int
+    stop: int
+    device: str
+    folder: Path
+    identity: dict[str, Any]
+    seconds: float
+
+    @property
+    def runs(self) -> range:
+        return range(self.start, self.stop)
+
+    @property
+    def finished(self) -> Path:
+        return self.folder / f"runs-{self.start}-{self.stop}.npz"
+
+    @property
+    def running(self) -> Path:
+        return self.folder / f"runs-{self.start}-{self.stop}.running"
+
+
+def epochs_done(chunk: Chunk) -> int:
+    """How many epochs of a chunk its checkpoints hold; damaged and foreign ones are ignored, with a warning."""
+    try:
+        if chunk.finished.exists():
+            if Archive.load(chunk.finished).provenance.get("checkpoint") == chunk.identity:
+                return chunk.config.epochs
+            warnings.warn(f"{chunk.finished} was made in other circumstances and is ignored", stacklevel=3)
+    except PigmmError as error:
+        warnings.warn(f"checkpoint ignored: {error}", stacklevel=3)
+    state = _read(chunk)
+    return 0 if state is None else int(state["epoch"])
+
+
+def train_chunk(chunk: Chunk, report: Callable[[int], None], stopped: Callable[[], bool]) -> Archive:
+    """Train the runs of a chunk, from its checkpoint if there is one.
+
+    ``report`` is told the number of run-epochs after each epoch; ``stopped`` is asked before every step.
+    """
+    began = time.perf_counter()
+    config, runs = chunk.config, chunk.runs
+    data = load_dataset(config.dataset)
+    if data.digest != chunk.identity["dataset"]:
+        raise PigmmError.of(f"dataset {config.dataset}: this worker's files differ from those of the main process")
+    trainer = _Trainer(chunk, data)
+    saved = time.monotonic()
+    for epoch in range(trainer.epoch, config.epochs):
+        trainer.train_epoch(epoch, stopped)
+        report(len(runs))
+        if epoch + 1 < config.epochs and time.monotonic() - saved >= chunk.seconds:
+            trainer.save()
+            saved = time.monotonic()
+    return trainer.builder.finish(
+        loss=trainer.loss, test_accuracy=trainer.accuracy, dead_units=trainer.dead,
+        provenance={"checkpoint": chunk.identity, "wall_seconds": time.perf_counter() - began},
+    )  # fmt: skip
+
+
+class _Trainer:
+    """The stack of a chunk and what has been recorded of it so far."""
+
+    def __init__(self, chunk: Chunk, data: Dataset) -> None:
+        torch = require("torch")
+        from .network import Stack, initial_weights
+
+        self.chunk, self.config = chunk, chunk.config
+        config, runs = chunk.config, len(chunk.runs)
+        self.train_set, self.test_set = (
+            tuple(torch.tensor(array, device=chunk.device) for array in pair)
+            for pair in ((data.train_images, data.train_labels), (data.test_images, data.test_labels))
+        )
+        try:
+            self.stack = Stack(
+                config.shapes, [initial_weights(config, run) for run in chunk.runs], levels=data.levels,
+                learning_rate=config.learning_rate, weight_decay=config.weight_decay, device=chunk.device,
+            )  # fmt: skip
+        except (MemoryError, RuntimeError) as error:
+            fix = "Use a smaller chunk, fewer workers or narrower layers."
+            raise PigmmError.of(f"no memory for {runs} networks of {config.layer_sizes}", fix=fix) from error
+        self.loss = np.zeros((runs, config.epochs))
+        self.accuracy = np.zeros((runs, config.epochs + 1))
+        self.dead = np.zeros((runs, config.epochs + 1, len(config.hidden)), dtype=np.int64)
+        state = _read(chunk)
+        if state is None:
+            self.epoch = 0
+            self.builder = ArchiveBuilder(config, chunk.runs)
+            self._snapshot()
+        else:
+            self.epoch = int(state["epoch"])
+            self.stack.restore(state)
+            self.loss, self.accuracy, self.dead = state["loss"], state["accuracy"], state["dead"]
+            prefix = "builder:"
+            built = {name.removeprefix(prefix): a for name, a in state.items() if name.startswith(prefix)}
+            self.builder = ArchiveBuilder.from_state(config, chunk.runs, built)
+
+    def train_epoch(self, epoch: int, stopped: Callable[[], bool]) -> None:
+        torch = require("torch")
+        from .network import batch_order
+
+        images, labels = self.train_set
+        orders = [batch_order(self.config, run, epoch, len(images)).astype(np.int32) for run in self.chunk.runs]
+        order = torch.as_tensor(np.stack(orders), device=self.chunk.device)
+        losses = []
+        for batch in order.split(self.config.batch_size, dim=1):
+            if stopped():
+                raise Stopped
+            losses.append(self.stack.step(images, labels, batch))
+        self.loss[:, epoch] = torch.cat(losses, 1).cpu().numpy().mean(1, dtype=np.float64)
+        self._check(epoch)
+        self.epoch = epoch + 1
+        self._snapshot()
+
+    def _check(self, epoch: int) -> None:
+        lost = ~(self.stack.finite() & np.isfinite(self.loss[:, epoch]))
+        if lost.any():
+            names = ", ".join(str(self.chunk.start + k) for k in np.flatnonzero(lost)[:10])
+            more = f" and {lost.sum() - 10} more" if lost.sum() > 10 else ""
+            raise PigmmError.of(
+                f"training diverged (weights or loss not finite) in epoch {epoch + 1}: run {names}{more}",
+                fix=f"Use a learning_rate below {self.config.learning_rate:g}; finished chunks are kept.",
+            )
+
+    def _snapshot(self) -> None:
+        self.builder.add(self.epoch, self.stack.matrices())
+        self.accuracy[:, self.epoch], self.dead[:, self.epoch] = self.stack.evaluate(*self.test_set)
+
+    def save(self) -> None:
+        header = np.frombuffer(json.dumps(self.chunk.identity, sort_keys=True).encode(), np.uint8)
+        arrays: dict[str, NDArray[Any]] = {
+            "identity": header, "epoch": np.array(self.epoch), **self.stack.state(),
+            "loss": self.loss, "accuracy": self.accuracy, "dead": self.dead,
+            **{f"builder:{name}": array for name, array in self.builder.state().items()},
+        }  # fmt: skip
+        buffer = io.BytesIO()
+        np.savez(buffer, **arrays)  # type: ignore[arg-type]
+        write_whole(self.chunk.running, buffer.getvalue())
+
+
+def _read(chunk: Chunk) -> dict[str, NDArray[Any]] | None:
+    """The checkpoint of a running chunk, or None if there is none of these circumstances."""
+    if not os.path.exists(chunk.running):
+        return None
+    try:
+        with np.load(chunk.running, allow_pickle=False) as file:
+            state = {name: file[name] for name in file.files}
+        identity = json.loads(bytes(state.pop("identity")))
+    except Exception as error:  # whatever a damaged zip can raise
+        warnings.warn(f"{chunk.running} is damaged and is ignored ({error})", stacklevel=4)
+        return None
+    if identity != chunk.identity:
+        warnings.warn(f"{chunk.running} was made in other circumstances and is ignored", stacklevel=4)
+        return None
+    return state
