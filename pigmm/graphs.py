@@ -81,7 +81,7 @@ class InvariantGraph:
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str):
-            raise PigmmError.of("graph name", got=self.name, allowed=f"text: {_GRAMMAR}")
+            raise PigmmError.of("graph name", got=f"a {type(self.name).__name__}", allowed=f"text: {_GRAMMAR}")
         object.__setattr__(self, "name", _canonical_name(self.name))
 
     @classmethod

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import math
+from collections.abc import Iterator
+from fractions import Fraction
 
 import numpy as np
 
@@ -60,3 +63,77 @@ def partial_matchings(items: list) -> list[list[tuple]]:
     alone = [[(first,), *m] for m in partial_matchings(rest)]
     paired = [[(first, rest[n]), *m] for n in range(len(rest)) for m in partial_matchings(rest[:n] + rest[n + 1 :])]
     return alone + paired
+
+
+def count_graphs(degree: int) -> int:
+    """Number of multigraphs with that many edges by Burnside's lemma, without drawing any of them.
+
+    Permutations of n = 2·degree labelled nodes act on the n² possible edges; a cycle of length l of that action is
+    used m times at the cost of l·m edges, so each permutation fixes [x^degree] Π 1/(1 - x^l) multigraphs.
+    """
+    n = 2 * degree
+    total = Fraction(0)
+    for cycles in partitions(n):
+        series = [1] + [0] * degree
+        for a, b in itertools.product(cycles, repeat=2):
+            length = math.lcm(a, b)
+            for _ in range(math.gcd(a, b)):
+                for power in range(length, degree + 1):
+                    series[power] += series[power - length]
+        repeats = [cycles.count(c) for c in set(cycles)]
+        total += Fraction(series[degree], math.prod(cycles) * math.prod(map(math.factorial, repeats)))
+    return int(total)
+
+
+def partitions(n: int, largest: int | None = None) -> Iterator[tuple[int, ...]]:
+    """Ways to write n as a sum of positive integers, order ignored."""
+    if n == 0:
+        yield ()
+    for first in range(min(n, largest or n), 0, -1):
+        for rest in partitions(n - first, first):
+            yield (first, *rest)
+
+
+def canonical_name(graph: InvariantGraph) -> str:
+    """The smallest spelling over all numberings of each component's nodes."""
+    names = []
+    for component in graph.components:
+        edges = [(int(e[0]), int(e[1])) for e in component.split(".")]
+        numberings = itertools.permutations(range(1 + max(map(max, edges))))
+        names.append(min(".".join(sorted(f"{p[i]}{p[j]}" for i, j in edges)) for p in numberings))
+    return "+".join(sorted(names, key=lambda name: (len(name), name)))
+
+
+def rank_modulo(matrix: np.ndarray, prime: int = 2_147_483_629) -> int:
+    """Exact rank of an integer matrix modulo a prime: a lower bound for its rank, free of rounding."""
+    rows = np.array(matrix, dtype=np.int64) % prime
+    rank = 0
+    for column in range(rows.shape[1]):
+        pivots = np.flatnonzero(rows[rank:, column])
+        if len(pivots):
+            rows[[rank, rank + pivots[0]]] = rows[[rank + pivots[0], rank]]
+            rows[rank] = rows[rank] * pow(int(rows[rank, column]), -1, prime) % prime
+            below = rows[rank + 1 :]
+            below -= below[:, column : column + 1] * rows[rank] % prime
+            below %= prime
+            rank += 1
+            if rank == len(rows):
+                break
+    return rank
+
+
+def moment_tensor(mean: np.ndarray, covariance: np.ndarray, degree: int) -> np.ndarray:
+    """⟨w … w⟩ of a Gaussian vector, shape (n,) * degree, summed over partial matchings."""
+    total = np.zeros((len(mean),) * degree)
+    for matching in partial_matchings(list(range(degree))):
+        operands = []
+        for block in matching:
+            operands += [mean if len(block) == 1 else covariance, list(block)]
+        total += np.einsum(*operands, list(range(degree)))
+    return total
+
+
+def dense_expectation(graph: InvariantGraph, tensor: np.ndarray, dim: int) -> float:
+    """Pick the entries of the moment tensor whose indices the graph identifies, and add them up."""
+    indices = [n for edge in graph.edges for n in edge]
+    return float(np.einsum(tensor.reshape((dim,) * (2 * graph.degree)), indices, []))
