@@ -1,0 +1,249 @@
+"""The command line: ``pigmm train | run | list | show``.
+
+Whatever is wrong with an input is said in one line on standard error, with exit code 2; Ctrl-C ends with 130.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import contextlib
+import hashlib
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pigmm import __version__
+from pigmm.errors import PigmmError, nearest
+
+if TYPE_CHECKING:
+    from pigmm.archive import Archive
+    from pigmm.config import EnsembleConfig
+
+__all__ = ["main"]
+
+PARAMETERS = (
+    "f1  mean of x1", "f2  mean of x2", "f3  cov x1 x1", "f4  cov x1 x2", "f5  cov x2 x2",
+    "f6  T11 (columns)", "f7  T12", "f8  T13", "f9  T22 (rows)", "f10 T23", "f11 T33 (diagonal)",
+    "f12 symmetric", "f13 antisymmetric",
+)  # fmt: skip
+TWO_SIDED_PARAMETERS = ("m", "v00", "vr", "vc", "vrc")
+HELP = {
+    "dataset": "digits (bundled), mnist, fashion-mnist or cifar10",
+    "hidden": "widths of the hidden layers, separated by commas",
+    "init": "gaussian or uniform",
+    "weight_decay": "L2 coefficient",
+    "runs": "number of networks",
+    "epochs": "passes over the training images",
+    "batch_size": "images per step",
+    "learning_rate": "step size of Adam",
+    "seed": "seed of the whole ensemble",
+    "first_run": "number of the first network, to continue an ensemble",
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code.
+
+    Parameters
+    ----------
+    arguments : the words after ``pigmm``; those of this process when left out
+
+    Examples
+    --------
+    >>> main(["show", "no-such-archive"])          # says on standard error what is allowed
+    2
+    """
+    options = _parser().parse_args(arguments)
+    try:
+        options.command(options)
+        sys.stdout.flush()
+    except KeyboardInterrupt as stop:
+        print(": ".join(["pigmm: interrupted", *map(str, stop.args)]), file=sys.stderr)  # training says what is kept
+        return 130
+    except BrokenPipeError:  # the reader of our output left, as in `pigmm list | head -1`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except (PigmmError, OSError) as error:
+        print("pigmm:", " ".join(str(error).split()), file=sys.stderr)
+        return 2
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    from pigmm.config import EnsembleConfig
+
+    parser = argparse.ArgumentParser(prog="pigmm", description="Gaussian laws for ensembles of neural networks.")
+    parser.add_argument("--version", action="version", version=f"pigmm {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="command")
+
+    train = commands.add_parser("train", help="train an ensemble and write its archive")
+    for name, value in EnsembleConfig().to_dict().items():
+        shown = ",".join(map(str, value)) if name == "hidden" else value
+        train.add_argument(
+            "--" + name.replace("_", "-"), dest=name, metavar=name.upper(), default=value,
+            type=_widths if name == "hidden" else type(value), help=f"{HELP[name]} (default: {shown})",
+        )  # fmt: skip
+    train.add_argument("--device", default="cpu", help="cpu or cuda (default: cpu)")
+    train.add_argument("--workers", type=int, help="processes (default: one for each core)")
+    train.add_argument("--chunk", type=int, help="networks trained together in one process")
+    train.add_argument("--no-resume", action="store_true", help="train anew, even where finished parts are kept")
+    train.add_argument("--quiet", action="store_true", help="no progress bar")
+    train.add_argument("--output", metavar="FILE.npz", help="where to write (default: named after the ensemble)")
+    train.set_defaults(command=_train)
+
+    run = commands.add_parser("run", help="execute a notebook with parameters of your own")
+    run.add_argument("notebook", help="name in the folder notebooks/, or path")
+    run.add_argument("parameters", nargs="*", metavar="key=value", help="values of the notebook's parameters cell")
+    run.add_argument("--output", metavar="FOLDER", default="runs", help="results go to FOLDER/<notebook>/<digest>/")
+    run.add_argument("--quiet", action="store_true", help="no progress bar")
+    run.set_defaults(command=_run)
+
+    lists = commands.add_parser("list", help="the archives that come with the package")
+    lists.set_defaults(command=_list)
+
+    show = commands.add_parser("show", help="an archive's configuration, provenance and fitted parameters")
+    show.add_argument("archive", help="published name, or path of an archive")
+    show.set_defaults(command=_show)
+    return parser
+
+
+def _widths(text: str) -> tuple[int, ...]:
+    return tuple(int(width) for width in text.split(","))
+
+
+_widths.__name__ = "list of widths"  # argparse names the type when a value does not parse
+
+
+def _train(options: argparse.Namespace) -> None:
+    import pigmm
+
+    config = pigmm.EnsembleConfig(**{name: getattr(options, name) for name in HELP})
+    output = Path(options.output or f"{config.dataset}-{config.init}-{config.digest()}.npz")
+    if output.suffix != ".npz" or not output.parent.is_dir():  # said now, not after hours of training
+        raise PigmmError.of("--output", got=str(output), allowed="a file name ending in .npz in an existing folder")
+    archive = pigmm.train(
+        config, device=options.device, workers=options.workers, chunk=options.chunk,
+        progress=not options.quiet, resume=not options.no_resume,
+    )  # fmt: skip
+    archive.save(output)
+    print(f"{output}: {_summary(archive.config)}; test accuracy {archive.accuracy.mean():.3f}")
+
+
+def _run(options: argparse.Namespace) -> None:
+    try:
+        import papermill
+    except ModuleNotFoundError as missing:
+        raise PigmmError(f"run needs papermill ({missing}). Install it with: pip install 'pigmm[book]'") from None
+    path = _notebook(options.notebook)
+    try:
+        known = papermill.inspect_notebook(str(path))
+    except ValueError as error:
+        raise PigmmError.of(str(path), got=str(error), allowed="a notebook with a Python kernel") from None
+    given = _parameters(known, options.parameters)
+    code = [cell.source for cell in papermill.iorw.load_notebook_node(str(path)).cells if cell.cell_type == "code"]
+    key = json.dumps([__version__, code, given], sort_keys=True)
+    folder = Path(options.output, path.stem, hashlib.sha256(key.encode()).hexdigest()[:16])
+    folder.mkdir(parents=True, exist_ok=True)
+    executed = folder / path.name
+    # Where the notebook writes its results, provenance and figures; absolute, since its working folder is its own.
+    os.environ["PIGMM_OUTPUT"] = str(folder.absolute())
+    try:
+        papermill.execute_notebook(
+            str(path), str(executed), given, kernel_name="python3", progress_bar=not options.quiet
+        )
+    except papermill.PapermillExecutionError as error:
+        where = f"{path.name}, cell {error.exec_count}"
+        raise PigmmError(f"{where}: {error.ename}: {error.evalue} [see {executed}]") from None
+    finally:
+        del os.environ["PIGMM_OUTPUT"]
+    print(folder)
+
+
+def _notebook(name: str) -> Path:
+    """The notebook meant by a name or a path."""
+    folders = [Path("notebooks"), Path(__file__).parents[1] / "notebooks"]
+    for path in [Path(name), Path(f"{name}.ipynb"), *(folder / f"{name}.ipynb" for folder in folders)]:
+        if path.suffix == ".ipynb" and path.is_file():
+            return path
+    known = sorted({path.stem for folder in folders for path in folder.glob("*.ipynb")})
+    allowed = ", ".join([*known, "the path of an .ipynb file"])
+    raise PigmmError.of("notebook", got=name, allowed=allowed, fix=nearest(name, known) or None)
+
+
+def _parameters(known: dict[str, Any], assignments: Sequence[str]) -> dict[str, Any]:
+    """Checked values of a notebook's parameters, as its parameters cell declares them."""
+    given: dict[str, Any] = {}
+    for assignment in assignments:
+        name, equals, text = assignment.partition("=")
+        if not equals:
+            raise PigmmError.of("parameter", got=assignment, allowed="key=value")
+        if name not in known:
+            allowed = ", ".join(known) or "none: the notebook has no parameters cell"
+            raise PigmmError.of("parameter", got=name, allowed=allowed, fix=nearest(name, known) or None)
+        given[name] = _value(name, text, known[name]["default"])
+    return given
+
+
+def _value(name: str, text: str, default: str) -> Any:
+    """The text as a value of the default's type."""
+    with contextlib.suppress(ValueError, SyntaxError):
+        kind = type(ast.literal_eval(default))
+        if kind is bool and text.lower() in ("true", "false"):
+            return text.lower() == "true"
+        if kind in (int, float, str):
+            return kind(text)
+    raise PigmmError.of(name, got=text, allowed=f"a value like its default, {default}")
+
+
+def _list(options: argparse.Namespace) -> None:
+    from pigmm.archive import load, published
+
+    rows = [("name", "dataset", "hidden", "runs", "epochs")]
+    for name in published():
+        config = load(name).config
+        widths = ",".join(map(str, config.hidden))
+        rows.append((name, config.dataset, widths, str(config.runs), str(config.epochs)))
+    widest = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widest, strict=True)).rstrip())
+
+
+def _show(options: argparse.Namespace) -> None:
+    import numpy as np
+
+    from pigmm.archive import load
+
+    archive = load(options.archive)
+    print(_summary(archive.config))
+    for title, values in [("configuration", archive.config.to_dict()), ("provenance", archive.provenance)]:
+        print(f"\n{title}")
+        for name, value in values.items():
+            print(f"  {name:<18} {value if isinstance(value, str) else json.dumps(value, default=str)}")
+    lowest, middle, highest = np.quantile(archive.accuracy, [0, 0.5, 1])
+    print(f"\ntest accuracy of the networks: lowest {lowest:.3f}, median {middle:.3f}, highest {highest:.3f}")
+    for layer in range(len(archive.layers)):
+        _print_fit(archive, layer)
+
+
+def _print_fit(archive: Archive, layer: int) -> None:
+    rows, columns = archive.layers[layer]
+    square = rows == columns >= 4
+    model = archive.model(archive.epochs, layer) if square else archive.two_sided(archive.epochs, layer)
+    errors = model.parameter_errors(archive.runs)
+    print(f"\nlayer {layer + 1} ({rows} x {columns}) after epoch {archive.epochs}: parameter, standard error")
+    names = PARAMETERS if square else TWO_SIDED_PARAMETERS
+    for name, value, error in zip(names, model.parameters, errors, strict=True):
+        print(f"  {name:<18} {value: .6f}  {error:.6f}")
+
+
+def _summary(config: EnsembleConfig) -> str:
+    shape = "-".join(map(str, config.layer_sizes))
+    return f"{config.runs} networks {shape} on {config.dataset}, {config.init}, {config.epochs} epochs"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
