@@ -82,7 +82,8 @@ def test_run_writes_into_a_folder_of_its_own(project, capsys):
     assert main(["run", "10-small", "runs=7", "rate=1", "live=TRUE", "--quiet"]) == 0
     folder = project / capsys.readouterr().out.strip()
     assert folder.parent == project / "runs" / "10-small"
-    assert json.loads((folder / "results.json").read_text()) == {"runs": 7, "rate": 1.0, "init": "gaussian", "live": True}
+    results = json.loads((folder / "results.json").read_text())
+    assert results == {"runs": 7, "rate": 1.0, "init": "gaussian", "live": True}
     assert (folder / "10-small.ipynb").is_file()
 
 
