@@ -127,7 +127,7 @@ def _law(parameters: ArrayLike, dim: int) -> tuple[Array, int]:
         raise PigmmError.of("parameters", got=f"shape {f.shape}", allowed="(..., 13): f1 … f13")
     if not np.isfinite(f).all():
         raise PigmmError.of("parameters", got=f"{f[~np.isfinite(f)][0]} among them", allowed="finite numbers")
-    if isinstance(dim, bool) or not isinstance(dim, (int, np.integer)) or dim < 4:
+    if not isinstance(dim, (int, np.integer)) or dim < 4:
         raise PigmmError.of("dim", got=dim, allowed="an integer of at least 4")
     return f, int(dim)
 
@@ -142,7 +142,10 @@ def _parameters_of(model: Any) -> tuple[Array, int]:
             got=type(model).__name__,
             allowed="GaussianMatrixModel, or SimpleGaussian and TwoSidedGaussian of square matrices",
         )
-    return _law(model.parameters, model.dim)
+    f, dim = _law(model.parameters, model.dim)
+    if f.ndim > 1:
+        raise PigmmError.of("model", got=f"parameters of shape {f.shape}", allowed="(13,)", fix="Use predict for many.")
+    return f, dim
 
 
 # --- the symbols: polynomials as sorted integer keys ------------------------------------------------------------------

@@ -111,6 +111,8 @@ def test_names_are_text(bad):
 def test_a_component_has_at_most_ten_nodes():
     star = [(0, n) for n in range(1, 10)]
     assert InvariantGraph.from_edges(star).name == ".".join(f"0{n}" for n in range(1, 10))
+    complete = [(i, j) for i in range(10) for j in range(10)]  # so symmetric that a careless search would not end
+    assert InvariantGraph.from_edges(complete).edges == tuple(complete)
     with pytest.raises(PigmmError, match="component with 11 nodes"):
         InvariantGraph.from_edges([*star, (0, 10)])
     with pytest.raises(PigmmError, match="pair"):

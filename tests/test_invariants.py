@@ -58,12 +58,33 @@ def test_familiar_ones():
     np.testing.assert_allclose(evaluate(known, W), np.array(list(known.values())).T, rtol=1e-11, atol=1e-11)
 
 
+def test_the_papers_first_thirteen_by_their_formulas():
+    W = matrices(5, 4, 4)
+    d, r, c = np.diagonal(W, axis1=1, axis2=2), W.sum(2), W.sum(1)
+    t, s = d.sum(1), r.sum(1)
+    formulas = [
+        *(t, s, (W**2).sum((1, 2)), (W * W.swapaxes(1, 2)).sum((1, 2)), (d * r).sum(1), (d * c).sum(1)),
+        *((r**2).sum(1), (c**2).sum(1), (r * c).sum(1), s**2, (d**2).sum(1), t**2, t * s),
+    ]
+    values = evaluate([f"I{n}" for n in range(1, 14)], W)
+    np.testing.assert_allclose(values, np.array(formulas).T, rtol=1e-11, atol=1e-11)
+
+
+def test_intermediates_are_shared():
+    """209 components of degree 3 and 4, and only W², WWᵀ and WᵀW are ever multiplied out."""
+    plan = invariants._plan(invariant_graphs(3) + invariant_graphs(4))
+    operations = [operation for operation, _, _ in plan.steps]
+    assert (len(plan.results), operations.count("mm")) == (209, 3)
+    assert len(operations) <= 340
+
+
 def test_degree_five_and_six_with_and_without_the_tetrahedron():
     rng = random.Random(1)
     graphs = [g for g in rng.sample(invariant_graphs(5), 60) if g.nodes < 8]
     tetrahedra = ["01.02.03.12.13.23", "01.02.30.12.13.32.33", "01.02.03.04.12.13.23", "01.02.03.04.12.13.14.23.24.34"]
     graphs += [
-        InvariantGraph(t) for t in [*tetrahedra, "00.01.12.23.34.40", "01.12.23.34.45.50", "01.02.03.12.13.24.34"]
+        InvariantGraph(t)
+        for t in [*tetrahedra, "00.01.12.23.34.40", "00.01.11.12.20.22", "01.12.23.34.45.50", "01.02.03.12.13.24.34"]
     ]
     W = small_integers(2, 3, 3, seed=2)
     expected = [slow_twins.evaluate_array(g, W.astype(float)) for g in graphs]

@@ -243,7 +243,9 @@ def test_order_repetition_and_single_graphs():
     assert twice[0] == twice[2] == pytest.approx(expectation(InvariantGraph("21.10"), model)[0], rel=1e-13)
 
 
-@pytest.mark.parametrize("model", [None, 5, np.ones(13), "iid", SimpleNamespace(parameters=np.ones(13))])
+@pytest.mark.parametrize(
+    "model", [None, 5, np.ones(13), "iid", SimpleNamespace(parameters=np.ones(13)), law(np.ones((2, 13)), 5)]
+)
 def test_other_models_are_refused(model):
     for function in (expectation, jacobian):
         with pytest.raises(PigmmError, match="model: got"):
@@ -262,7 +264,7 @@ def test_laws_without_an_embedding_are_refused():
     [
         (np.ones(12), 5, r"parameters: got shape \(12,\)"),
         (1.0, 5, "parameters: got shape"),
-        ([None] * 13, 5, "parameters: got nan|parameters: got"),
+        ([None] * 13, 5, "parameters: got nan"),
         (["a"] * 13, 5, "parameters"),
         ([np.nan] + [1] * 12, 5, "parameters: got nan"),
         ([np.inf] + [1] * 12, 5, "parameters: got inf"),
