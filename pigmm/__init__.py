@@ -33,8 +33,8 @@ _HOME = {
     "train": "ensemble",
 }
 _MODULES = {
-    "archive", "builder", "cli", "config", "datasets", "ensemble", "errors", "figures", "gaussianity", "graphs",
-    "invariants", "irreps", "laws", "layout", "models", "moments", "network", "notebook", "storage",
+    "archive", "builder", "cli", "config", "datasets", "ensemble", "errors", "evolution", "figures", "gaussianity",
+    "graphs", "invariants", "irreps", "laws", "layout", "models", "moments", "network", "notebook", "storage",
     "transport", "wick",
 }  # fmt: skip
 __all__ = ["__version__", *sorted(_HOME)]

@@ -33,6 +33,8 @@ from .storage import npz_path, read_arrays, write_arrays
 if TYPE_CHECKING:
     import pandas as pd
 
+    from .gaussianity import SymmetryTest
+
 __all__ = ["GROUPS", "Archive", "load", "published"]
 
 FORMAT = "pigmm archive 1"
@@ -158,6 +160,12 @@ class Archive:
         moments = self.features(epoch, layer, runs)
         self._enough(moments.count, 3)
         return comparison_table(archived_graphs(), moments, self.model(epoch, layer, runs))
+
+    def symmetry(self, epoch: int = -1, layer: int = 0, runs: str = "all") -> SymmetryTest:
+        """Are rows and columns relabelled separately?  See :func:`pigmm.symmetry_test`."""
+        from .gaussianity import symmetry_from_moments
+
+        return symmetry_from_moments(self.features(epoch, layer, runs))
 
     # ---- merging and files
 

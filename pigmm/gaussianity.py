@@ -56,9 +56,9 @@ def compare(
     Returns
     -------
     DataFrame
-        One row a graph, in the order given: ``name``, ``degree``, ``paper`` (1 to 52 or missing), ``measured``,
-        ``se`` (standard error of the measured mean), ``predicted``, ``ratio`` (the paper's: |difference| over the
-        standard deviation across runs), ``se_difference`` (standard error of measured - predicted), ``z``,
+        One row a graph, in the order given: ``name``, ``degree``, ``paper`` (1 to 52 or missing), ``measured``, ``sd``
+        (standard deviation over runs), ``se`` (standard error of the mean, sd/√R), ``predicted``, ``ratio`` (the
+        paper's: |difference| / sd), ``se_difference`` (standard error of measured - predicted), ``z``,
         ``p`` (two-sided normal) and ``p_adjusted`` (Benjamini-Hochberg over the rows that are predictions).
         Invariants of degree 1 and 2 are matched by a fit: z = 0, p = 1.
 
@@ -101,13 +101,14 @@ def comparison_table(
     psi, free = variance, np.ones(len(graphs), bool)
     if fitted:
         psi, free = _influence_variance(graphs, moments, model), degree > 2
-    error = np.sqrt(psi / R)
+    se_difference = np.sqrt(psi / R)
     difference = measured - predicted
     # what rounding alone can do: below it a difference is no difference
     noise = 1e-12 * (np.abs(measured) + np.abs(predicted) + np.sqrt(variance))
-    meaningful = free & ((np.abs(difference) > noise) | (error > noise))
-    z = np.divide(difference, error, out=np.zeros_like(difference), where=meaningful & (error > 0))
-    z[meaningful & (error == 0)] = np.inf * np.sign(difference[meaningful & (error == 0)])
+    meaningful = free & ((np.abs(difference) > noise) | (se_difference > noise))
+    z = np.divide(difference, se_difference, out=np.zeros_like(difference), where=meaningful & (se_difference > 0))
+    certain = meaningful & (se_difference == 0)
+    z[certain] = np.inf * np.sign(difference[certain])
     p = 2 * stats.norm.sf(np.abs(z))
     adjusted = np.ones_like(p)
     if free.any():
@@ -118,10 +119,11 @@ def comparison_table(
         "degree": degree,
         "paper": pd.array([graph.paper_index for graph in graphs], dtype="Int64"),
         "measured": measured,
+        "sd": spread,
         "se": spread / np.sqrt(R),
         "predicted": predicted,
         "ratio": np.divide(np.abs(difference), spread, out=np.zeros_like(spread), where=spread > 0),
-        "se_difference": error,
+        "se_difference": se_difference,
         "z": z,
         "p": p,
         "p_adjusted": adjusted,

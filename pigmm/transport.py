@@ -16,6 +16,7 @@ import numpy as np
 from .errors import PigmmError
 from .irreps import Array
 from .laws import MatrixLaw, common_law, matrix_root
+from .models import SimpleGaussian
 
 __all__ = ["geodesic", "noise_floor", "w2", "w2_squared"]
 
@@ -91,7 +92,8 @@ def noise_floor(law: MatrixLaw, R: int) -> float:
               + \tfrac12 \sum_b \sum_{ij} \frac{\lambda_i \lambda_j (1 + \delta_{ij})}{\lambda_i + \lambda_j}\Big],
 
     S the covariance of the fitted means and λ the eigenvalues of each block: 7.5 λ/R for the 13-parameter fit near
-    independent entries of variance λ.  A measured squared distance of this size is no movement at all.
+    independent entries of variance λ, 1.5 λ/R for the two-parameter fit of :class:`pigmm.SimpleGaussian`.
+    A measured squared distance of this size is no movement at all.
 
     Examples
     --------
@@ -101,8 +103,9 @@ def noise_floor(law: MatrixLaw, R: int) -> float:
     """
     if R < 2:
         raise PigmmError.of("R", got=R, allowed="at least 2")
-    total = float(np.trace(law.blocks()[0][1]))  # the first block is the one with a fitted mean
-    for _, covariance in law.blocks():
+    blocks = law.blocks()
+    total = float(np.trace(blocks[0][1]))  # the first block is the one with a fitted mean
+    for _, covariance in blocks[:1] if isinstance(law, SimpleGaussian) else blocks:  # one variance fills all its blocks
         values = np.clip(np.linalg.eigvalsh(covariance), 0, None)
         product, sums = np.outer(values, values) * (1 + np.eye(len(values))), np.add.outer(values, values)
         total += 0.5 * float((product / np.where(sums > 0, sums, 1)).sum())

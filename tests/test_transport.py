@@ -66,10 +66,16 @@ def test_geodesic_divides_the_distance(t):
     assert pigmm.w2(middle, q) == pytest.approx((1 - t) * length, abs=1e-10)
 
 
-@pytest.mark.parametrize("law", [SimpleGaussian(0.0, 0.1, 10).to_diagonal(), pair(4, 5)[0]], ids=["iid", "general"])
+FLOORS = [
+    SimpleGaussian(0.0, 0.1, 10).to_diagonal(), pair(4, 5)[0], SimpleGaussian(0.3, 0.1, (4, 6)),
+    TwoSidedGaussian([0.1, 1.0, 0.5, 0.7, 0.3], (4, 7)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("law", FLOORS, ids=["iid", "general", "simple", "two-sided"])
 def test_noise_floor_is_the_mean_squared_distance_of_a_fit(law):
     R, repeats = 400, 120
-    distances = [pigmm.w2_squared(law, GaussianMatrixModel.fit(law.sample(R, seed=k))) for k in range(repeats)]
+    distances = [pigmm.w2_squared(law, type(law).fit(law.sample(R, seed=k))) for k in range(repeats)]
     error = np.std(distances) / np.sqrt(repeats)
     assert abs(np.mean(distances) - pigmm.noise_floor(law, R)) < 4 * error + 0.01 * pigmm.noise_floor(law, R)
 

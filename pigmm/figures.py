@@ -1,0 +1,425 @@
+"""The figures of the book: they draw tables of :mod:`pigmm.evolution` and :mod:`pigmm.gaussianity`, no more.
+
+Each function returns a :class:`Picture`: the figure, a description for those who cannot see it, and one sentence saying
+what to see; both sentences are made from the data.  Across the book a layer has one colour and a scheme one line style.
+Drawings are transparent with mid-grey ink, so that they read on light and dark pages.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import matplotlib.pyplot as plt
+import numpy as np
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import ArrayLike
+
+from .storage import write_whole
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = [
+    "Picture", "agreement", "curves", "distances", "drift", "error_shrinkage", "gains", "initial_z", "matrices",
+    "predictions", "show", "spectra", "two_measures", "variances",
+]  # fmt: skip
+
+INK = "#7a7a7a"
+PALETTE = sns.color_palette("colorblind")
+LAYER = {f"L{k + 1}": PALETTE[c] for k, c in enumerate((0, 1, 2, 4, 7, 9))}
+STYLE = {"gaussian": "-", "uniform": (0, (4, 1.5))}
+TITLE = {"gaussian": "Gaussian start", "uniform": "uniform start"}
+WIDTH = 6.0  # inches: at phone width the 11 point type is still about 7 points
+
+_RC: Any = {
+    "figure.facecolor": "none", "axes.facecolor": "none", "savefig.facecolor": "none", "font.size": 11,
+    "axes.titlesize": 11, "axes.labelsize": 11, "xtick.labelsize": 10, "ytick.labelsize": 10, "legend.fontsize": 10,
+    "legend.frameon": False, "axes.edgecolor": INK, "axes.labelcolor": INK, "text.color": INK, "xtick.color": INK,
+    "ytick.color": INK, "axes.titlecolor": INK, "axes.spines.top": False, "axes.spines.right": False,
+    "grid.color": INK, "grid.alpha": 0.25, "axes.grid": True, "axes.axisbelow": True, "lines.linewidth": 1.6,
+    "svg.hashsalt": "pigmm", "svg.fonttype": "path",
+}  # fmt: skip
+
+
+class Picture(NamedTuple):
+    """A figure, its description for screen readers, and the sentence that says what to see."""
+
+    figure: Figure
+    alt: str
+    see: str
+
+
+def show(picture: Picture, name: str) -> None:
+    """Display a picture as SVG with its alt text and sentence; also save it if PIGMM_OUTPUT names a folder."""
+    from IPython.display import SVG, Markdown, display
+
+    buffer = io.StringIO()
+    picture.figure.savefig(buffer, format="svg", bbox_inches="tight", metadata={"Date": None, "Creator": None})
+    plt.close(picture.figure)
+    svg = re.sub(r"<!--.*?-->", "", buffer.getvalue(), flags=re.DOTALL)
+    if folder := os.environ.get("PIGMM_OUTPUT"):
+        write_whole(Path(folder) / "figures" / f"{name}.svg", svg.encode())
+    display(SVG(svg), metadata={"image/svg+xml": {"alt": picture.alt}})
+    display(Markdown(f"*{picture.see}*"))
+
+
+def _axes(rows: int, columns: int, height: float, **options: Any) -> tuple[Figure, Any]:
+    with plt.rc_context(_RC):
+        return plt.subplots(
+            rows, columns, figsize=(WIDTH, height), squeeze=False, layout="constrained", **options
+        )  # fmt: skip
+
+
+def _legend(ax: Axes, handles: Sequence[Any] | None = None, **options: Any) -> None:
+    with plt.rc_context(_RC):
+        legend = ax.legend(handles=handles, **options) if handles else ax.legend(**options)
+    for text in legend.get_texts():
+        text.set_color(INK)
+
+
+def _band(ax: Axes, x: ArrayLike, low: ArrayLike, high: ArrayLike, color: Any) -> None:
+    ax.fill_between(np.asarray(x), np.asarray(low), np.asarray(high), color=color, alpha=0.2, linewidth=0)
+
+
+def _schemes(tables: Mapping[str, Any], height: float, rows: int = 1, **options: Any) -> tuple[Figure, Any]:
+    """A grid with one column a scheme."""
+    figure, axes = _axes(rows, len(tables), height, sharex=True, sharey="row", **options)
+    for ax, scheme in zip(axes[0], tables, strict=True):
+        ax.set_title(TITLE[scheme])
+    return figure, axes
+
+
+def matrices(W: ArrayLike, layer: str, epoch: int) -> Picture:
+    """Three weight matrices of an ensemble, its mean and standard deviation matrices, and all its entries."""
+    W = np.asarray(W)
+    mean, spread = W.mean(axis=0), W.std(axis=0, ddof=1)
+    figure, axes = _axes(2, 3, 4.4)
+    limit = 2.5 * W.std()
+    panels = [
+        (W[0], "network 1"),
+        (W[1], "network 2"),
+        (W[2], "network 3"),
+        (mean, "mean"),
+        (spread, "standard deviation"),
+    ]
+    for ax, (matrix, title) in zip(axes.flat, panels, strict=False):
+        image = ax.imshow(matrix, cmap=sns.color_palette("vlag", as_cmap=True), vmin=-limit, vmax=limit)
+        ax.set(title=title, xticks=[], yticks=[])
+        ax.grid(False)
+    axes[0, 0].set(xlabel="from neuron j", ylabel="to neuron i")
+    bar = figure.colorbar(image, ax=axes[:, :2], shrink=0.7, location="left", label="weight")
+    bar.outline.set_visible(False)
+    bar.ax.tick_params(colors=INK)
+    bar.ax.yaxis.label.set_color(INK)
+    ax = axes[1, 2]
+    ax.hist(W.ravel(), bins=60, density=True, color=PALETTE[0], alpha=0.5)
+    x = np.linspace(-2 * limit, 2 * limit, 200)
+    ax.plot(x, np.exp(-0.5 * ((x - W.mean()) / W.std()) ** 2) / W.std() / np.sqrt(2 * np.pi), color=INK)
+    ax.set(title="all entries", xlabel="weight", yticks=[], xlim=(-1.6 * limit, 1.6 * limit))
+    alt = (
+        f"Heatmaps of layer {layer} at epoch {epoch}: three of {len(W)} networks look like unrelated noise; the mean over "
+        f"networks has entries between {mean.min():.3f} and {mean.max():.3f}, the standard deviation between "
+        f"{spread.min():.3f} and {spread.max():.3f}. A histogram of all entries lies beside a normal curve."
+    )
+    see = (
+        f"What to see: single networks look unrelated, and what they share is statistical: every entry has mean about "
+        f"{W.mean():.3f} and standard deviation about {W.std():.3f}."
+    )
+    return Picture(figure, alt, see)
+
+
+def initial_z(tables: Mapping[str, pd.DataFrame]) -> Picture:
+    """Deviation of I1 ... I13 from their exact initial values in standard errors, by layer and scheme."""
+    figure, axes = _schemes(tables, 4.6)
+    for ax, table in zip(axes[0], tables.values(), strict=True):
+        ax.axvspan(-1.96, 1.96, color=INK, alpha=0.15, linewidth=0)
+        for shift, (layer, part) in enumerate(table.groupby("layer")):
+            ax.plot(
+                part["z"], part["paper"] + 0.2 * (shift - 1), "o", color=LAYER[str(layer)], label=layer, markersize=5
+            )
+        ax.set(xlabel="deviation / standard error", ylim=(13.7, 0.3), yticks=range(1, 14))
+    first = next(iter(tables.values()))
+    names = first.drop_duplicates("paper").sort_values("paper")
+    axes[0, 0].set_yticklabels(
+        [f"I{p}  {n}" for p, n in zip(names["paper"], names["name"], strict=True)], family="monospace"
+    )
+    _legend(axes[0, -1], loc="lower right")
+    z = np.concatenate([table["z"] for table in tables.values()])
+    inside = (np.abs(z) < 1.96).mean()
+    text = f"{100 * inside:.0f} % of {len(z)} deviations lie within 1.96 standard errors; the largest is {np.abs(z).max():.1f}."
+    return Picture(
+        figure, f"Dot plot of thirteen invariants at initialisation for each layer and scheme. {text}",
+        f"What to see: {text} With correct errors about 95 % should.",
+    )  # fmt: skip
+
+
+def error_shrinkage(table: pd.DataFrame) -> Picture:
+    """Root-mean-square relative error of invariants against the number of networks averaged."""
+    figure, axes = _axes(1, 1, 3.6)
+    ax, ends = axes[0, 0], []
+    for k, (name, part) in enumerate(table.groupby("name", sort=False)):
+        ax.errorbar(
+            part["runs"], part["error"], yerr=part["error_se"], marker="o", markersize=4, color=PALETTE[k], label=name,
+            linestyle="none",
+        )  # fmt: skip
+        ax.plot(part["runs"], part["expected"], color=PALETTE[k], linewidth=1)
+        ends.append(f"{name} from {part['error'].iloc[0]:.2g} to {part['error'].iloc[-1]:.2g}")
+    ax.set(xscale="log", yscale="log", xlabel="networks averaged, R", ylabel="relative error of the mean")
+    _legend(ax, title="invariant")
+    ax.get_legend().get_title().set_color(INK)
+    low, high = table["runs"].min(), table["runs"].max()
+    alt = f"Relative error against the number of networks from {low} to {high}, log-log: {'; '.join(ends)}."
+    see = "What to see: points (measured) follow the lines (exact standard deviation over √R): four times the networks halve the error."
+    return Picture(figure, alt, see)
+
+
+def agreement(tables: Mapping[str, pd.DataFrame]) -> Picture:
+    """Measured against predicted for every cubic and quartic invariant, one panel a law, in units of the spread."""
+    figure, axes = _axes(1, len(tables), 3.5, sharex=True, sharey=True)
+    summary = {}
+    for ax, (law, table) in zip(axes[0], tables.items(), strict=True):
+        spread = table["sd"].where(table["sd"] > 0)
+        for degree, marker, color in ((3, "o", PALETTE[0]), (4, "^", PALETTE[1])):
+            part = table["degree"] == degree
+            x, y = table["predicted"] / spread, table["measured"] / spread
+            ax.errorbar(
+                x[part], y[part], yerr=(table["se"] / spread)[part], fmt=marker, markersize=3.5, color=color,
+                elinewidth=0.6, alpha=0.75, label=f"degree {degree}",
+            )  # fmt: skip
+        ax.axline((0, 0), slope=1, color=INK, linewidth=1, zorder=0)
+        ax.set(title=law, xlabel="predicted / spread")
+        summary[law] = float(np.sqrt(((table["measured"] - table["predicted"]) ** 2 / spread**2).mean()))
+    axes[0, 0].set_ylabel("measured / spread")
+    for ax in axes[0]:
+        ax.set_xscale("symlog", linthresh=0.1)
+        ax.set_yscale("symlog", linthresh=0.1)
+    _legend(axes[0, 0], loc="upper left")
+    words = "; ".join(f"{law}: {value:.2f}" for law, value in summary.items())
+    return Picture(
+        figure,
+        f"Measured against predicted means of {len(table)} cubic and quartic invariants, in units of their spread over "
+        f"networks. Root-mean-square miss: {words}.",
+        f"What to see: the closer to the diagonal, the better the law predicts. Root-mean-square miss in units of the "
+        f"spread over networks: {words}.",
+    )
+
+
+def two_measures(tables: Mapping[str, Mapping[str, pd.DataFrame]], label: int = 1) -> Picture:
+    """Effect size (the paper's ratio) against |z| for every cubic and quartic invariant, by scheme and layer."""
+    figure, axes = _schemes(tables, 3.6)
+    words = []
+    for ax, (scheme, layers) in zip(axes[0], tables.items(), strict=True):
+        ax.axhspan(1e-3, 1.96, color=INK, alpha=0.15, linewidth=0)
+        for layer, table in layers.items():
+            z = table["z"].abs().clip(lower=0.02)
+            ratio = table["ratio"].clip(lower=1e-4)
+            ax.plot(ratio, z, ".", color=LAYER[layer], label=layer, markersize=4, alpha=0.7)
+            top = table.iloc[int(z.to_numpy().argmax())]
+            words.append(
+                f"{scheme} {layer} largest |z| {abs(top['z']):.1f} ({top['name']}, effect size {top['ratio']:.2f})"
+            )
+        ax.set(xscale="log", yscale="log", xlabel="|difference| / spread", ylim=(0.02, None))
+    axes[0, 0].set_ylabel("|z|: difference / its error")
+    _legend(axes[0, -1], loc="upper left", markerscale=2.5)
+    return Picture(
+        figure,
+        f"Scatter of the effect size against |z| of cubic and quartic predictions. {'; '.join(words)}.",
+        "What to see: inside the grey band (|z| below 1.96) a prediction cannot be told from the truth; above it the law "
+        f"is refuted even where the effect is small. {'; '.join(words)}.",
+    )
+
+
+def curves(tables: Mapping[str, pd.DataFrame]) -> Picture:
+    """Test accuracy and training loss by epoch: median and the middle 80 % of networks."""
+    figure, axes = _axes(2, 1, 4.6, sharex=True)
+    words = []
+    for k, (scheme, table) in enumerate(tables.items()):
+        for ax, name in zip(axes[:, 0], ("accuracy", "loss"), strict=True):
+            ax.plot(
+                table["epoch"], table[f"{name}_median"], color=PALETTE[k], linestyle=STYLE[scheme], label=TITLE[scheme]
+            )
+            _band(ax, table["epoch"], table[f"{name}_low"], table[f"{name}_high"], PALETTE[k])
+        last = table.iloc[-1]
+        words.append(
+            f"{TITLE[scheme]}: accuracy median {last['accuracy_median']:.3f}, mean {last['accuracy_mean']:.3f} ± "
+            f"{last['accuracy_se']:.3f}, {int(last['dead'])} dead"
+        )
+    axes[0, 0].set_ylabel("test accuracy")
+    axes[1, 0].set(ylabel="training loss (nats)", xlabel="epoch")
+    _legend(axes[0, 0], loc="lower right")
+    text = f"After epoch {int(last['epoch'])}: {'; '.join(words)}."
+    return Picture(
+        figure, f"Test accuracy and training loss by epoch, median and middle 80 % of networks. {text}",
+        f"What to see: {text} Bands hold the middle 80 % of networks.",
+    )  # fmt: skip
+
+
+def drift(tables: Mapping[str, pd.DataFrame]) -> Picture:
+    """Change of I1 ... I13 from the start to the last epoch in units of their initial spread, with errors."""
+    figure, axes = _schemes(tables, 5.2)
+    words = []
+    for ax, (scheme, table) in zip(axes[0], tables.items(), strict=True):
+        last = table[table["epoch"] == table["epoch"].max()]
+        layers = list(last["layer"].unique())
+        for k, layer in enumerate(layers):
+            part = last[last["layer"] == layer]
+            ax.barh(
+                part["paper"] + 0.27 * (k - 1), part["shift"], xerr=1.96 * part["shift_se"], height=0.25,
+                color=LAYER[layer], label=layer, error_kw={"elinewidth": 0.8, "ecolor": INK},
+            )  # fmt: skip
+        top = last.iloc[int(last["shift"].abs().to_numpy().argmax())]
+        words.append(
+            f"{scheme}: largest I{top['paper']} ({top['name']}) in {top['layer']}, {top['shift']:+.1f} ± {top['shift_se']:.1f}"
+        )
+        ax.axvline(0, color=INK, linewidth=0.8)
+        ax.set(xlabel="change / initial spread", ylim=(13.7, 0.3), yticks=range(1, 14))
+    names = last.drop_duplicates("paper").sort_values("paper")
+    axes[0, 0].set_yticklabels(
+        [f"I{p}  {n}" for p, n in zip(names["paper"], names["name"], strict=True)], family="monospace"
+    )
+    _legend(axes[0, -1], loc="lower right")
+    text = f"Change by epoch {int(last['epoch'].max())} in initial standard deviations (± standard error): {'; '.join(words)}."
+    return Picture(figure, f"Bars for thirteen invariants, three layers, each scheme. {text}", f"What to see: {text}")
+
+
+def variances(tables: Mapping[str, pd.DataFrame], unit: Mapping[str, float]) -> Picture:
+    """The variances of row sums, column sums and bulk by epoch, over the initial variance, one panel a layer."""
+    layers = list(next(iter(tables.values()))["layer"].unique())
+    figure, axes = _axes(len(layers), 1, 1.9 * len(layers) + 0.6, sharex=True)
+    kinds = (("f9", "row sums", 3), ("f6", "column sums", 0), ("f13", "bulk", 7))
+    words = []
+    for ax, layer in zip(axes[:, 0], layers, strict=True):
+        for scheme, table in tables.items():
+            for name, label, color in kinds:
+                part = table[(table["layer"] == layer) & (table["parameter"] == name)]
+                y, e = part["value"] / unit[scheme], 1.96 * part["se"] / unit[scheme]
+                ax.plot(part["epoch"], y, color=PALETTE[color], linestyle=STYLE[scheme], label=f"{label}, {scheme}")
+                _band(ax, part["epoch"], y - e, y + e, PALETTE[color])
+                words.append(f"{layer} {label} {scheme} {y.iloc[-1]:.2f}")
+        ax.axhline(1, color=INK, linewidth=0.8)
+        ax.set_title(layer, loc="left")
+    axes[-1, 0].set_xlabel("epoch")
+    axes[len(layers) // 2, 0].set_ylabel("variance / initial variance")
+    _legend(axes[0, 0], ncols=2, loc="upper left")
+    return Picture(
+        figure, f"Variance of row sums, column sums and bulk by epoch in units of the initial variance; at the end: {', '.join(words)}.",
+        "What to see: independent entries would keep the three equal; their parting is correlation between the weights of "
+        "one neuron. Bands are 95 % confidence.",
+    )  # fmt: skip
+
+
+def gains(tables: Mapping[str, pd.DataFrame]) -> Picture:
+    """Nats per network by which the 13- and the 5-parameter law beat independent entries."""
+    figure, axes = _schemes(tables, 3.4)
+    words = []
+    for ax, (scheme, table) in zip(axes[0], tables.items(), strict=True):
+        for layer, part in table.groupby("layer"):
+            ax.plot(part["epoch"], part["gain_13"], color=LAYER[str(layer)], label=layer)
+            ax.plot(part["epoch"], part["gain_5"], color=LAYER[str(layer)], linestyle=":")
+            last = part.iloc[-1]
+            words.append(f"{scheme} {layer} {last['gain_13']:.2f} (5 parameters {last['gain_5']:.2f})")
+        ax.axhline(table["null_13"].iloc[0], color=INK, linestyle="--", linewidth=1)
+        ax.set(xlabel="epoch", yscale="log")
+    axes[0, 0].set_ylabel("log-likelihood gain\n(nats per network)")
+    _legend(axes[0, -1], loc="lower right")
+    text = f"Gain at the last epoch in nats per network: {'; '.join(words)}; noise alone stays below {table['null_13'].iloc[0]:.4f}."
+    return Picture(
+        figure, f"Gain in log-likelihood over independent entries by epoch, log scale. {text}",
+        f"What to see: solid lines (13 parameters) lie on dotted ones (5 parameters), far above the dashed noise level. {text}",
+    )  # fmt: skip
+
+
+def predictions(tables: Mapping[str, pd.DataFrame]) -> Picture:
+    """Effect size and z of the cubic and quartic predictions by epoch."""
+    figure, axes = _schemes(tables, 5.2, rows=2)
+    words = []
+    for column, (scheme, table) in enumerate(tables.items()):
+        for layer, part in table.groupby("layer"):
+            color = LAYER[str(layer)]
+            axes[0, column].plot(part["epoch"], part["ratio_median"], color=color, label=layer)
+            axes[0, column].plot(part["epoch"], part["ratio_max"], color=color, linewidth=0.9, linestyle=":")
+            axes[1, column].plot(part["epoch"], part["z_rms"], color=color)
+            axes[1, column].plot(part["epoch"], part["z_max"], color=color, linewidth=0.9, linestyle=":")
+            last = part.iloc[-1]
+            words.append(
+                f"{scheme} {layer} median ratio {last['ratio_median']:.3f}, largest {last['ratio_max']:.2f}, largest |z| {last['z_max']:.1f}"
+            )
+        axes[1, column].axhline(1, color=INK, linestyle="--", linewidth=1)
+        axes[1, column].set_xlabel("epoch")
+    for ax in axes.flat:
+        ax.set_yscale("log")
+    axes[0, 0].set_ylabel("|difference| / spread")
+    axes[1, 0].set_ylabel("|z|")
+    _legend(axes[0, -1], loc="lower right")
+    text = f"At the last epoch: {'; '.join(words)}."
+    return Picture(
+        figure, f"Deviation of cubic and quartic predictions by epoch, by effect size (top) and z (bottom), log scales. {text}",
+        "What to see: solid lines are the median (top) and the root mean square (bottom) over 348 invariants, dotted ones the "
+        f"largest; the dashed line is what a true law gives. {text}",
+    )  # fmt: skip
+
+
+def distances(tables: Mapping[str, pd.DataFrame]) -> Picture:
+    """Squared Wasserstein distance from the initial law by epoch, with its noise floor."""
+    figure, axes = _schemes(tables, 3.6)
+    words = []
+    for ax, (scheme, table) in zip(axes[0], tables.items(), strict=True):
+        for layer, part in table.groupby("layer"):
+            ax.plot(part["epoch"], part["w2_squared"], color=LAYER[str(layer)], label=layer)
+            _band(
+                ax,
+                part["epoch"],
+                part["w2_squared"] - 1.96 * part["se"],
+                part["w2_squared"] + 1.96 * part["se"],
+                LAYER[str(layer)],
+            )
+            last = part.iloc[-1]
+            words.append(f"{scheme} {layer} {last['w2_squared']:.2f} ± {last['se']:.2f}")
+        floor = table["floor"].iloc[0]
+        ax.axhline(floor, color=INK, linestyle="--", linewidth=1)
+        ax.set(xlabel="epoch", yscale="log", ylim=(floor / 2, None))
+    axes[0, 0].set_ylabel("squared distance $W_2^2$\n(squared weights)")
+    _legend(axes[0, -1], loc="lower right")
+    text = f"Squared distance at the last epoch (± standard error): {'; '.join(words)}; noise floor {floor:.2g} ({scheme})."
+    return Picture(
+        figure, f"Squared Wasserstein distance of the fitted law from the exact initial law by epoch, log scale. {text}",
+        f"What to see: how far each layer's law has moved; the dashed line is the noise floor. {text}",
+    )  # fmt: skip
+
+
+def spectra(values: Mapping[str, Mapping[str, ArrayLike]]) -> Picture:
+    """Histograms of singular values, trained matrices against samples of fitted laws, one panel a layer."""
+    figure, axes = _axes(len(values), 1, 1.8 * len(values) + 0.5, sharex=True)
+    words = []
+    for ax, (layer, sets) in zip(axes[:, 0], values.items(), strict=True):
+        arrays = {label: np.asarray(x) for label, x in sets.items()}
+        edges = np.linspace(0, max(x.max() for x in arrays.values()), 50)
+        for k, (label, x) in enumerate(arrays.items()):
+            height = np.histogram(x.ravel(), edges, density=True)[0]
+            if k == 0:
+                ax.stairs(height, edges, fill=True, color=LAYER[layer], alpha=0.35, label=label)
+            else:
+                ax.stairs(
+                    height,
+                    edges,
+                    color=PALETTE[(3, 9)[k - 1]],
+                    linestyle=("--", "-")[k - 1],
+                    linewidth=1.5,
+                    label=label,
+                )
+        largest = {label: x.max(axis=1).mean() for label, x in arrays.items()}
+        words.append(f"{layer}: " + ", ".join(f"{label} {value:.2f}" for label, value in largest.items()))
+        ax.set_title(layer, loc="left")
+        ax.set_yticks([])
+    axes[-1, 0].set_xlabel("singular value")
+    axes[len(values) // 2, 0].set_ylabel("density")
+    _legend(axes[0, 0], loc="upper right")
+    text = f"Mean of the largest singular value: {'; '.join(words)}."
+    return Picture(figure, f"Histograms of singular values for each layer. {text}", f"What to see: {text}")

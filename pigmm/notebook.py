@@ -1,0 +1,183 @@
+"""What the notebooks share: checked parameters, the right archive for them, and results written beside figures.
+
+A notebook has one ``parameters`` cell of plain values; 0, -1 or "" mean "as in the profile".  The next cell calls
+:func:`settings`, which refuses unknown injected names (papermill alone only warns), and :func:`ensembles`, which loads
+the published archive when the configuration is a published one and otherwise trains, caching by the configuration's
+digest.  It always says which of the two happened.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from .archive import Archive, load, published
+from .config import INITS, EnsembleConfig
+from .errors import PigmmError, nearest
+from .storage import write_whole
+
+__all__ = ["PROFILES", "Settings", "ensembles", "finish", "open_archive", "provenance_line", "settings"]
+
+PROFILES = {
+    "paper": "the published MNIST archives",
+    "laptop": {"dataset": "mnist", "runs": 100, "epochs": 5},
+    "class": {"dataset": "digits", "runs": 100, "epochs": 10},
+}
+"""Named sets of defaults; ``paper`` is whatever the published archive of the scheme was trained with."""
+
+FIELDS = (
+    "profile", "dataset", "init", "runs", "epochs", "batch_size", "learning_rate", "weight_decay", "seed", "workers",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The checked parameters of a notebook: one configuration per initialisation scheme, and the extras."""
+
+    profile: str
+    configs: dict[str, EnsembleConfig]
+    workers: int | None
+    extras: dict[str, Any]
+
+
+def settings(namespace: Mapping[str, Any], extras: Iterable[str] = ()) -> Settings:
+    """Read and check the parameters of a notebook from its ``globals()``.
+
+    Parameters
+    ----------
+    namespace : mapping
+        The notebook's ``globals()``; must hold ``profile`` and may hold the other names of ``FIELDS``.
+    extras : names
+        Parameters of this notebook alone, returned unchanged in ``Settings.extras``.
+
+    Raises
+    ------
+    PigmmError
+        For a name injected by papermill that the notebook does not have, an unknown profile or scheme, or a value
+        that :class:`pigmm.EnsembleConfig` refuses.
+
+    Examples
+    --------
+    >>> chosen = settings({"profile": "class", "init": "uniform", "runs": 20, "epochs": 0})
+    >>> chosen.configs["uniform"].runs, chosen.configs["uniform"].epochs
+    (20, 10)
+    """
+    extras = tuple(extras)
+    known = [name for name in FIELDS if name in namespace] + list(extras)
+    for name in _injected(namespace):
+        if name not in known:
+            raise PigmmError.of(
+                "parameter", got=name, allowed=", ".join(known), fix=nearest(name, known) or None
+            )
+    profile = namespace.get("profile", "paper")
+    if profile not in PROFILES:
+        raise PigmmError.of("profile", got=profile, allowed=", ".join(PROFILES), fix=nearest(profile, PROFILES) or None)
+    init = namespace.get("init", "both") or "both"
+    if init not in (*INITS, "both"):
+        raise PigmmError.of(
+            "init", got=init, allowed=", ".join((*INITS, "both")), fix=nearest(init, (*INITS, "both")) or None
+        )
+    configs = {}
+    for scheme in INITS if init == "both" else (init,):
+        base = _base(profile, scheme)
+        given: dict[str, Any] = {}
+        for name, unset in (("dataset", ""), ("runs", 0), ("epochs", 0), ("batch_size", 0), ("learning_rate", 0.0)):
+            if name in namespace and namespace[name] != unset:
+                given[name] = namespace[name]
+        for name in ("seed", "weight_decay"):
+            if name in namespace and not (name == "seed" and namespace[name] == -1):
+                given[name] = namespace[name]
+        configs[scheme] = replace(base, **given)
+    workers = namespace.get("workers", 0)
+    return Settings(profile, configs, workers or None, {name: namespace[name] for name in extras})
+
+
+def _base(profile: str, scheme: str) -> EnsembleConfig:
+    defaults = PROFILES[profile]
+    if isinstance(defaults, dict):
+        return EnsembleConfig.from_dict({**defaults, "init": scheme})
+    return load(f"mnist-{scheme}").config
+
+
+def _injected(namespace: Mapping[str, Any]) -> list[str]:
+    """Names assigned in papermill's injected cell, read from IPython's history."""
+    names = []
+    for source in namespace.get("In", ()):
+        if re.match(r"# Parameters\s*\n", source):
+            for node in ast.parse(source).body:
+                if isinstance(node, ast.Assign):
+                    names += [target.id for target in node.targets if isinstance(target, ast.Name)]
+    return names
+
+
+def ensembles(chosen: Settings) -> dict[str, Archive]:
+    """The archive of each scheme, published or trained now, announced in one line each."""
+    archives = {}
+    for scheme, config in chosen.configs.items():
+        archives[scheme] = open_archive(config, workers=chosen.workers)
+    return archives
+
+
+def open_archive(config: EnsembleConfig, *, workers: int | None = None, announce: bool = True) -> Archive:
+    """The published archive with exactly this configuration, else one from the cache, else train it and cache it."""
+    for name in published():
+        if (archive := load(name)).config == config:
+            source = f"published archive {name}"
+            break
+    else:
+        from .datasets import cache_folder
+
+        path = cache_folder() / "archives" / f"{config.digest()}.npz"
+        cached = _cached(path, config)
+        if cached is not None:
+            archive, source = cached, "trained earlier on this machine"
+        else:
+            from .ensemble import train
+
+            archive, source = train(config, workers=workers), "trained just now"
+            archive.save(path)
+    if announce:
+        print(f"{config.init}: {source}: {provenance_line(archive)}")
+    return archive
+
+
+def _cached(path: Path, config: EnsembleConfig) -> Archive | None:
+    """An archive trained earlier by this version of the package, if it is there and whole."""
+    from . import __version__
+
+    try:
+        archive = Archive.load(path)
+    except PigmmError:
+        return None
+    same = archive.config == config and archive.provenance.get("package_version") == __version__
+    return archive if same else None
+
+
+def provenance_line(archive: Archive) -> str:
+    """One line that says what an archive holds and where it comes from."""
+    c, p = archive.config, archive.provenance
+    network = "-".join(map(str, c.layer_sizes))
+    return (
+        f"{archive.runs} networks {network} on {c.dataset}, {archive.epochs} epochs, seed {c.seed}, weight decay "
+        f"{c.weight_decay:g}; trained {str(p.get('date', 'at an unknown date'))[:10]} with pigmm "
+        f"{p.get('package_version', '?')}; {int(archive.alive.sum())} alive"
+    )
+
+
+def finish(results: Mapping[str, Any], archives: Mapping[str, Archive]) -> None:
+    """Write ``results.json`` and ``provenance.json`` into the folder named by PIGMM_OUTPUT, if it is set."""
+    folder = os.environ.get("PIGMM_OUTPUT")
+    if folder:
+        sources = {
+            name: {"config": archive.config.to_dict(), "provenance": archive.provenance}
+            for name, archive in archives.items()
+        }
+        for name, content in (("results", results), ("provenance", sources)):
+            text = json.dumps(content, indent=1, sort_keys=True, default=float) + "\n"
+            write_whole(Path(folder) / f"{name}.json", text.encode())
