@@ -28,7 +28,9 @@ book: $(READY) ## build the book, executing every notebook: _build/html/index.ht
 	  echo "the book is up to date: open _build/html/index.html"; exit 0; \
 	fi; \
 	rm -rf _build/.built _build/.doctrees _build/html _build/jupyter_execute; \
-	.venv/bin/jupyter-book build . -W -n --keep-going || exit 2; \
+	.venv/bin/jupyter-book build . -W -n --keep-going || { \
+	  echo "the book was not built; the cause stands above (look for WARNING, ERROR or Traceback)" >&2; exit 2; \
+	}; \
 	printf '%s\n' "$$now" > _build/.built; \
 	echo "the book is built: open _build/html/index.html"
 

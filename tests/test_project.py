@@ -201,6 +201,12 @@ def test_commands_of_the_readme_exist():
     assert {"book", "test"} <= named <= targets
 
 
+def test_example_of_the_readme_runs(capsys):
+    (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.DOTALL)
+    exec(code, {})
+    assert "nan" not in capsys.readouterr().out
+
+
 def test_no_registry_and_no_machine_is_named():
     registry = re.compile(r"python[h]osted|pypi\.org|registry\.npmjs|deb\.debian\.org|download\.pytorch")
     machine = re.compile(r"(?<![\w.])/(work|farm|tmp|root|opt|home)/[A-Za-z]")
