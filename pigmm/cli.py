@@ -219,7 +219,8 @@ def _show(options: argparse.Namespace) -> None:
 
     archive = load(options.archive)
     print(_summary(archive.config))
-    for title, values in [("configuration", archive.config.to_dict()), ("provenance", archive.provenance)]:
+    provenance = {name: value for name, value in archive.provenance.items() if name != "config"}
+    for title, values in [("configuration", archive.config.to_dict()), ("provenance", provenance)]:
         print(f"\n{title}")
         for name, value in values.items():
             print(f"  {name:<18} {value if isinstance(value, str) else json.dumps(value, default=str)}")
