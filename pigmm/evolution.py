@@ -5,8 +5,9 @@ Every function takes an archive and returns a tidy DataFrame; the figures only d
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -197,7 +198,8 @@ def _covariance(archive: Archive, epoch: int, layer: int, runs: str) -> Array:
 def gains(archive: Archive, runs: str = "all") -> pd.DataFrame:
     """Log-likelihood gained per network over independent entries by the 5- and 13-parameter laws, in nats.
 
-    ``null_5`` and ``null_13`` are the 95 % quantiles of the gain that fitting noise alone would bring (Wilks).
+    ``se`` is the standard error of ``gain_13`` by the delta method (it means little near zero).  ``null_5`` and
+    ``null_13`` are the 95 % quantiles of the gain that fitting noise alone would bring (Wilks).
     """
     from scipy import stats
 
@@ -205,22 +207,45 @@ def gains(archive: Archive, runs: str = "all") -> pd.DataFrame:
     for layer in featured_layers(archive.template):
         for epoch in range(archive.epochs + 1):
             base = archive.simple(epoch, layer, runs).entropy()
-            R = archive.features(epoch, layer, runs).count
+            law, R = archive.model(epoch, layer, runs), archive.count(runs)
             rows.append({
-                "epoch": epoch, "layer": _layer_name(layer),
+                "epoch": epoch, "layer": _layer_name(layer), "gain_13": base - law.entropy(),
+                "se": _delta_error(_gain, law, archive, epoch, layer, runs),
                 "gain_5": base - archive.two_sided(epoch, layer, runs).entropy(),
-                "gain_13": base - archive.model(epoch, layer, runs).entropy(),
                 "null_5": stats.chi2.ppf(0.95, 3) / (2 * R), "null_13": stats.chi2.ppf(0.95, 11) / (2 * R),
             })  # fmt: skip
     return _frame(rows)
+
+
+def _gain(law: GaussianMatrixModel) -> float:
+    """Entropy of the best law of independent entries minus the law's own."""
+    D, dims = law.dim, [block.dim for block in law.decomposition.blocks]
+    traces = sum(dim * np.trace(covariance) for dim, (_, covariance) in zip(dims, law.blocks(), strict=True))
+    mean = law.parameters[0] / D
+    variance = (traces + (law.mean_trivial**2).sum()) / D**2 - mean**2
+    return SimpleGaussian(mean, variance, (D, D)).entropy() - law.entropy()
+
+
+def _delta_error(
+    function: Callable[[GaussianMatrixModel], float], law: GaussianMatrixModel, archive: Archive, *place: Any
+) -> float:
+    """Standard error of a function of the fitted law: its slope in f1 ... f13 and the measured covariance."""
+    step = 1e-4 * law.parameters[11:].mean()
+    slope = np.zeros(13)
+    for k, shift in enumerate(step * np.eye(13)):
+        up, down = (function(GaussianMatrixModel(law.parameters + sign * shift, law.dim)) for sign in (1, -1))
+        slope[k] = (up - down) / (2 * step)
+    slope = slope @ _influence(archive.features(*place).mean)
+    return float(np.sqrt(slope @ _covariance(archive, *place) @ slope))
 
 
 def predictions(archive: Archive, runs: str = "all") -> pd.DataFrame:
     """Cubic and quartic predictions by epoch and layer: how large the deviations are, by both measures.
 
     ``ratio_median``, ``ratio_high`` (90 %), ``ratio_max``: the paper's effect size over the 348 invariants, and
-    ``*_paper`` over the 39 of the paper.  ``z_rms``: root mean square z (1 when the law is right); ``z_max`` and the
-    invariant ``leader`` that has it; ``rejected``: share with Benjamini-Hochberg adjusted p below 0.05.
+    ``*_paper`` over the 39 of the paper; ``ratio_noise``: the median that a true law would give.  ``z_rms``: root mean
+    square z (1 when the law is right); ``z_max`` and the invariant ``leader`` that has it; ``rejected``: share with
+    Benjamini-Hochberg adjusted p below 0.05.
     """
     rows: list[dict[str, object]] = []
     for layer in featured_layers(archive.template):
@@ -233,7 +258,9 @@ def predictions(archive: Archive, runs: str = "all") -> pd.DataFrame:
             rows.append({
                 "epoch": epoch, "layer": _layer_name(layer),
                 "ratio_median": table["ratio"].median(), "ratio_high": table["ratio"].quantile(0.9),
-                "ratio_max": table["ratio"].max(), "ratio_median_paper": published["ratio"].median(),
+                "ratio_max": table["ratio"].max(),
+                "ratio_noise": 0.6745 * (table["se_difference"] / table["sd"]).median(),
+                "ratio_median_paper": published["ratio"].median(),
                 "ratio_max_paper": published["ratio"].max(), "z_rms": np.sqrt((z**2).mean()), "z_max": z.max(),
                 "leader": leader["name"], "leader_factor": leader["measured"] / leader["predicted"],
                 "rejected": (table["p_adjusted"] < 0.05).mean(),
@@ -253,21 +280,10 @@ def distances(archive: Archive, runs: str = "all") -> pd.DataFrame:
         for epoch in range(archive.epochs + 1):
             law = archive.model(epoch, layer, runs)
             squared = w2_squared(law, start)
-            slope = _gradient(law, start) @ _influence(archive.features(epoch, layer, runs).mean)
-            error = np.sqrt(slope @ _covariance(archive, epoch, layer, runs) @ slope)
+            error = _delta_error(partial(w2_squared, start), law, archive, epoch, layer, runs)
             rows.append({
                 "epoch": epoch, "layer": _layer_name(layer), "w2_squared": squared, "se": error,
-                "w2": np.sqrt(squared), "floor": noise_floor(start, archive.features(epoch, layer, runs).count),
+                "w2": np.sqrt(squared), "floor": noise_floor(start, archive.count(runs)),
             })  # fmt: skip
     return _frame(rows)
 
-
-def _gradient(law: GaussianMatrixModel, target: GaussianMatrixModel) -> Array:
-    """Central differences of the squared distance in f1 ... f13."""
-    steps = 1e-4 * np.full(13, law.parameters[11:].mean())
-    slope = np.zeros(13)
-    for k, step in enumerate(steps):
-        shift = np.eye(13)[k] * step
-        up, down = (GaussianMatrixModel(law.parameters + sign * shift, law.dim) for sign in (1, -1))
-        slope[k] = (w2_squared(up, target) - w2_squared(down, target)) / (2 * step)
-    return slope

@@ -10,7 +10,7 @@ from __future__ import annotations
 import io
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -77,11 +77,11 @@ def _axes(rows: int, columns: int, height: float, **options: Any) -> tuple[Figur
         )  # fmt: skip
 
 
-def _legend(ax: Axes, handles: Sequence[Any] | None = None, **options: Any) -> None:
+def _legend(ax: Axes, columns: int = 3, title: str | None = None) -> None:
+    """The labels of one panel, in a row above all panels, where no curve can be."""
+    handles, labels = ax.get_legend_handles_labels()
     with plt.rc_context(_RC):
-        legend = ax.legend(handles=handles, **options) if handles else ax.legend(**options)
-    for text in legend.get_texts():
-        text.set_color(INK)
+        ax.figure.legend(handles, labels, loc="outside upper center", ncols=columns, title=title)
 
 
 def _band(ax: Axes, x: ArrayLike, low: ArrayLike, high: ArrayLike, color: Any) -> None:
@@ -124,8 +124,8 @@ def matrices(W: ArrayLike, layer: str, epoch: int) -> Picture:
     ax.plot(x, np.exp(-0.5 * ((x - W.mean()) / W.std()) ** 2) / W.std() / np.sqrt(2 * np.pi), color=INK)
     ax.set(title="all entries", xlabel="weight", yticks=[], xlim=(-1.6 * limit, 1.6 * limit))
     alt = (
-        f"Heatmaps of layer {layer} at epoch {epoch}: three of {len(W)} networks look like unrelated noise; the mean over "
-        f"networks has entries between {mean.min():.3f} and {mean.max():.3f}, the standard deviation between "
+        f"Heatmaps of layer {layer} at epoch {epoch}: three of {len(W)} networks look like unrelated noise; the mean "
+        f"over networks has entries between {mean.min():.3f} and {mean.max():.3f}, the standard deviation between "
         f"{spread.min():.3f} and {spread.max():.3f}. A histogram of all entries lies beside a normal curve."
     )
     see = (
@@ -150,10 +150,10 @@ def initial_z(tables: Mapping[str, pd.DataFrame]) -> Picture:
     axes[0, 0].set_yticklabels(
         [f"I{p}  {n}" for p, n in zip(names["paper"], names["name"], strict=True)], family="monospace"
     )
-    _legend(axes[0, -1], loc="lower right")
+    _legend(axes[0, -1])
     z = np.concatenate([table["z"] for table in tables.values()])
-    inside = (np.abs(z) < 1.96).mean()
-    text = f"{100 * inside:.0f} % of {len(z)} deviations lie within 1.96 standard errors; the largest is {np.abs(z).max():.1f}."
+    share, largest = 100 * (np.abs(z) < 1.96).mean(), np.abs(z).max()
+    text = f"{share:.0f} % of {len(z)} deviations lie within 1.96 standard errors, the largest at {largest:.1f}."
     return Picture(
         figure, f"Dot plot of thirteen invariants at initialisation for each layer and scheme. {text}",
         f"What to see: {text} With correct errors about 95 % should.",
@@ -172,11 +172,13 @@ def error_shrinkage(table: pd.DataFrame) -> Picture:
         ax.plot(part["runs"], part["expected"], color=PALETTE[k], linewidth=1)
         ends.append(f"{name} from {part['error'].iloc[0]:.2g} to {part['error'].iloc[-1]:.2g}")
     ax.set(xscale="log", yscale="log", xlabel="networks averaged, R", ylabel="relative error of the mean")
-    _legend(ax, title="invariant")
-    ax.get_legend().get_title().set_color(INK)
+    sizes = sorted(table["runs"].unique())
+    ax.set_xticks(sizes, [str(size) for size in sizes])
+    ax.minorticks_off()
+    _legend(ax, columns=4)
     low, high = table["runs"].min(), table["runs"].max()
     alt = f"Relative error against the number of networks from {low} to {high}, log-log: {'; '.join(ends)}."
-    see = "What to see: points (measured) follow the lines (exact standard deviation over √R): four times the networks halve the error."
+    see = "What to see: points follow the lines (standard deviation / √R); four times the networks halve the error."
     return Picture(figure, alt, see)
 
 
@@ -200,7 +202,7 @@ def agreement(tables: Mapping[str, pd.DataFrame]) -> Picture:
     for ax in axes[0]:
         ax.set_xscale("symlog", linthresh=0.1)
         ax.set_yscale("symlog", linthresh=0.1)
-    _legend(axes[0, 0], loc="upper left")
+    _legend(axes[0, 0])
     words = "; ".join(f"{law}: {value:.2f}" for law, value in summary.items())
     return Picture(
         figure,
@@ -211,9 +213,10 @@ def agreement(tables: Mapping[str, pd.DataFrame]) -> Picture:
     )
 
 
-def two_measures(tables: Mapping[str, Mapping[str, pd.DataFrame]], label: int = 1) -> Picture:
+def two_measures(tables: Mapping[str, Mapping[str, pd.DataFrame]]) -> Picture:
     """Effect size (the paper's ratio) against |z| for every cubic and quartic invariant, by scheme and layer."""
     figure, axes = _schemes(tables, 3.6)
+    highest = max(table["z"].abs().max() for layers in tables.values() for table in layers.values())
     words = []
     for ax, (scheme, layers) in zip(axes[0], tables.items(), strict=True):
         ax.axhspan(1e-3, 1.96, color=INK, alpha=0.15, linewidth=0)
@@ -225,14 +228,14 @@ def two_measures(tables: Mapping[str, Mapping[str, pd.DataFrame]], label: int = 
             words.append(
                 f"{scheme} {layer} largest |z| {abs(top['z']):.1f} ({top['name']}, effect size {top['ratio']:.2f})"
             )
-        ax.set(xscale="log", yscale="log", xlabel="|difference| / spread", ylim=(0.02, None))
+        ax.set(xscale="log", yscale="log", xlabel="|difference| / spread", ylim=(0.02, 2 * highest))
     axes[0, 0].set_ylabel("|z|: difference / its error")
-    _legend(axes[0, -1], loc="upper left", markerscale=2.5)
+    _legend(axes[0, -1])
     return Picture(
         figure,
         f"Scatter of the effect size against |z| of cubic and quartic predictions. {'; '.join(words)}.",
-        "What to see: inside the grey band (|z| below 1.96) a prediction cannot be told from the truth; above it the law "
-        f"is refuted even where the effect is small. {'; '.join(words)}.",
+        "What to see: inside the grey band (|z| below 1.96) a prediction cannot be told from the truth; above it the "
+        f"law is refuted, however small the effect. The largest |z| is {highest:.1f}.",
     )
 
 
@@ -253,7 +256,7 @@ def curves(tables: Mapping[str, pd.DataFrame]) -> Picture:
         )
     axes[0, 0].set_ylabel("test accuracy")
     axes[1, 0].set(ylabel="training loss (nats)", xlabel="epoch")
-    _legend(axes[0, 0], loc="lower right")
+    _legend(axes[0, 0])
     text = f"After epoch {int(last['epoch'])}: {'; '.join(words)}."
     return Picture(
         figure, f"Test accuracy and training loss by epoch, median and middle 80 % of networks. {text}",
@@ -276,7 +279,7 @@ def drift(tables: Mapping[str, pd.DataFrame]) -> Picture:
             )  # fmt: skip
         top = last.iloc[int(last["shift"].abs().to_numpy().argmax())]
         words.append(
-            f"{scheme}: largest I{top['paper']} ({top['name']}) in {top['layer']}, {top['shift']:+.1f} ± {top['shift_se']:.1f}"
+            f"{scheme}: I{top['paper']} ({top['name']}) in {top['layer']}, {top['shift']:+.1f} ± {top['shift_se']:.1f}"
         )
         ax.axvline(0, color=INK, linewidth=0.8)
         ax.set(xlabel="change / initial spread", ylim=(13.7, 0.3), yticks=range(1, 14))
@@ -284,8 +287,9 @@ def drift(tables: Mapping[str, pd.DataFrame]) -> Picture:
     axes[0, 0].set_yticklabels(
         [f"I{p}  {n}" for p, n in zip(names["paper"], names["name"], strict=True)], family="monospace"
     )
-    _legend(axes[0, -1], loc="lower right")
-    text = f"Change by epoch {int(last['epoch'].max())} in initial standard deviations (± standard error): {'; '.join(words)}."
+    _legend(axes[0, -1])
+    end = int(last["epoch"].max())
+    text = f"The largest change by epoch {end}, in initial spreads ± standard error: {'; '.join(words)}."
     return Picture(figure, f"Bars for thirteen invariants, three layers, each scheme. {text}", f"What to see: {text}")
 
 
@@ -307,11 +311,12 @@ def variances(tables: Mapping[str, pd.DataFrame], unit: Mapping[str, float]) -> 
         ax.set_title(layer, loc="left")
     axes[-1, 0].set_xlabel("epoch")
     axes[len(layers) // 2, 0].set_ylabel("variance / initial variance")
-    _legend(axes[0, 0], ncols=2, loc="upper left")
+    _legend(axes[0, 0], columns=2)
     return Picture(
-        figure, f"Variance of row sums, column sums and bulk by epoch in units of the initial variance; at the end: {', '.join(words)}.",
-        "What to see: independent entries would keep the three equal; their parting is correlation between the weights of "
-        "one neuron. Bands are 95 % confidence.",
+        figure,
+        f"Variances of row sums, column sums and bulk by epoch over the initial variance; last: {', '.join(words)}.",
+        "What to see: for independent entries the three would be equal; where they part, the weights of one neuron "
+        "are correlated. Bands are 95 % confidence.",
     )  # fmt: skip
 
 
@@ -322,17 +327,22 @@ def gains(tables: Mapping[str, pd.DataFrame]) -> Picture:
     for ax, (scheme, table) in zip(axes[0], tables.items(), strict=True):
         for layer, part in table.groupby("layer"):
             ax.plot(part["epoch"], part["gain_13"], color=LAYER[str(layer)], label=layer)
+            margin = 1.96 * part["se"]
+            _band(ax, part["epoch"], part["gain_13"] - margin, part["gain_13"] + margin, LAYER[str(layer)])
             ax.plot(part["epoch"], part["gain_5"], color=LAYER[str(layer)], linestyle=":")
             last = part.iloc[-1]
             words.append(f"{scheme} {layer} {last['gain_13']:.2f} (5 parameters {last['gain_5']:.2f})")
         ax.axhline(table["null_13"].iloc[0], color=INK, linestyle="--", linewidth=1)
-        ax.set(xlabel="epoch", yscale="log")
+        ax.set(xlabel="epoch", yscale="log", ylim=(min(table[["gain_5", "gain_13"]].min()) / 2, None))
     axes[0, 0].set_ylabel("log-likelihood gain\n(nats per network)")
-    _legend(axes[0, -1], loc="lower right")
-    text = f"Gain at the last epoch in nats per network: {'; '.join(words)}; noise alone stays below {table['null_13'].iloc[0]:.4f}."
+    _legend(axes[0, -1])
+    noise = table["null_13"].iloc[0]
+    text = f"Gain at the last epoch in nats per network: {'; '.join(words)}; noise alone: below {noise:.3f}."
     return Picture(
-        figure, f"Gain in log-likelihood over independent entries by epoch, log scale. {text}",
-        f"What to see: solid lines (13 parameters) lie on dotted ones (5 parameters), far above the dashed noise level. {text}",
+        figure,
+        f"Gain in log-likelihood over independent entries by epoch, log scale. {text}",
+        "What to see: where a curve leaves the dashed noise level behind, independent weights are refuted; dotted "
+        "curves have only five parameters.",
     )  # fmt: skip
 
 
@@ -349,20 +359,24 @@ def predictions(tables: Mapping[str, pd.DataFrame]) -> Picture:
             axes[1, column].plot(part["epoch"], part["z_max"], color=color, linewidth=0.9, linestyle=":")
             last = part.iloc[-1]
             words.append(
-                f"{scheme} {layer} median ratio {last['ratio_median']:.3f}, largest {last['ratio_max']:.2f}, largest |z| {last['z_max']:.1f}"
+                f"{scheme} {layer} median {last['ratio_median']:.3f}, largest {last['ratio_max']:.2f}, "
+                f"largest |z| {last['z_max']:.1f}"
             )
+        for _, part in table.groupby("layer"):
+            axes[0, column].plot(part["epoch"], part["ratio_noise"], color=INK, linestyle="--", linewidth=1)
         axes[1, column].axhline(1, color=INK, linestyle="--", linewidth=1)
         axes[1, column].set_xlabel("epoch")
     for ax in axes.flat:
         ax.set_yscale("log")
     axes[0, 0].set_ylabel("|difference| / spread")
     axes[1, 0].set_ylabel("|z|")
-    _legend(axes[0, -1], loc="lower right")
+    _legend(axes[0, -1])
     text = f"At the last epoch: {'; '.join(words)}."
     return Picture(
-        figure, f"Deviation of cubic and quartic predictions by epoch, by effect size (top) and z (bottom), log scales. {text}",
-        "What to see: solid lines are the median (top) and the root mean square (bottom) over 348 invariants, dotted ones the "
-        f"largest; the dashed line is what a true law gives. {text}",
+        figure,
+        f"Deviation of predictions by epoch, effect size above and |z| below, log scales. {text}",
+        "What to see: solid lines are the median (top) and root mean square (bottom) over 348 invariants, dotted ones "
+        "the largest; dashed is what a true law would give.",
     )  # fmt: skip
 
 
@@ -373,24 +387,20 @@ def distances(tables: Mapping[str, pd.DataFrame]) -> Picture:
     for ax, (scheme, table) in zip(axes[0], tables.items(), strict=True):
         for layer, part in table.groupby("layer"):
             ax.plot(part["epoch"], part["w2_squared"], color=LAYER[str(layer)], label=layer)
-            _band(
-                ax,
-                part["epoch"],
-                part["w2_squared"] - 1.96 * part["se"],
-                part["w2_squared"] + 1.96 * part["se"],
-                LAYER[str(layer)],
-            )
+            margin = 1.96 * part["se"]
+            _band(ax, part["epoch"], part["w2_squared"] - margin, part["w2_squared"] + margin, LAYER[str(layer)])
             last = part.iloc[-1]
             words.append(f"{scheme} {layer} {last['w2_squared']:.2f} ± {last['se']:.2f}")
         floor = table["floor"].iloc[0]
         ax.axhline(floor, color=INK, linestyle="--", linewidth=1)
         ax.set(xlabel="epoch", yscale="log", ylim=(floor / 2, None))
     axes[0, 0].set_ylabel("squared distance $W_2^2$\n(squared weights)")
-    _legend(axes[0, -1], loc="lower right")
-    text = f"Squared distance at the last epoch (± standard error): {'; '.join(words)}; noise floor {floor:.2g} ({scheme})."
+    _legend(axes[0, -1])
+    text = f"At the last epoch (± standard error): {'; '.join(words)}; noise floor {floor:.2g} ({scheme} start)."
     return Picture(
-        figure, f"Squared Wasserstein distance of the fitted law from the exact initial law by epoch, log scale. {text}",
-        f"What to see: how far each layer's law has moved; the dashed line is the noise floor. {text}",
+        figure,
+        f"Squared Wasserstein distance of the fitted law from the exact initial one by epoch, log scale. {text}",
+        "What to see: how far each layer's law has moved; below the dashed line a distance is only noise.",
     )  # fmt: skip
 
 
@@ -420,6 +430,6 @@ def spectra(values: Mapping[str, Mapping[str, ArrayLike]]) -> Picture:
         ax.set_yticks([])
     axes[-1, 0].set_xlabel("singular value")
     axes[len(values) // 2, 0].set_ylabel("density")
-    _legend(axes[0, 0], loc="upper right")
+    _legend(axes[0, 0])
     text = f"Mean of the largest singular value: {'; '.join(words)}."
     return Picture(figure, f"Histograms of singular values for each layer. {text}", f"What to see: {text}")
