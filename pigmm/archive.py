@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from .gaussianity import SymmetryTest
+    from .laws import MatrixLaw
 
 __all__ = ["GROUPS", "Archive", "load", "published"]
 
@@ -153,13 +154,15 @@ class Archive:
         total = moments.comoment[:, :M] / moments.count
         return LabelledRowGaussian(moments.mean[:M] / np.sqrt(N), (total - B) / N, B, N)
 
-    def comparison(self, epoch: int = -1, layer: int = 0, runs: str = "all") -> pd.DataFrame:
+    def comparison(
+        self, epoch: int = -1, layer: int = 0, runs: str = "all", model: MatrixLaw | None = None
+    ) -> pd.DataFrame:
         """Predicted against measured for all 361 invariants: see :func:`pigmm.gaussianity.compare`."""
         from .gaussianity import comparison_table
 
         moments = self.features(epoch, layer, runs)
-        self._enough(moments.count, 3)
-        return comparison_table(archived_graphs(), moments, self.model(epoch, layer, runs))
+        law = self.model(epoch, layer, runs) if model is None else model
+        return comparison_table(archived_graphs(), moments, law, model is None)
 
     def symmetry(self, epoch: int = -1, layer: int = 0, runs: str = "all") -> SymmetryTest:
         """Are rows and columns relabelled separately?  See :func:`pigmm.symmetry_test`."""
