@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import time
 import warnings
 from collections.abc import Callable
@@ -22,11 +21,7 @@ from .datasets import Dataset, load_dataset, require
 from .errors import PigmmError
 from .storage import write_whole
 
-__all__ = ["Chunk", "Stopped", "epochs_done", "train_chunk"]
-
-
-class Stopped(Exception):
-    """The training was told to stop before its end."""
+__all__ = ["Chunk", "epochs_done", "train_chunk"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,20 +66,20 @@ def epochs_done(chunk: Chunk) -> int:
     return 0 if state is None else int(state["epoch"])
 
 
-def train_chunk(chunk: Chunk, report: Callable[[int], None], stopped: Callable[[], bool]) -> Archive:
+def train_chunk(chunk: Chunk, report: Callable[[int], None]) -> Archive:
     """Train the runs of a chunk, from its checkpoint if there is one.
 
-    ``report`` is told the number of run-epochs after each epoch; ``stopped`` is asked before every step.
+    ``report`` is told the number of run-epochs after each epoch.
     """
     began = time.perf_counter()
     config, runs = chunk.config, chunk.runs
     data = load_dataset(config.dataset)
-    if data.digest != chunk.identity["dataset"]:
+    if data.digest != chunk.identity["dataset_digest"]:
         raise PigmmError.of(f"dataset {config.dataset}: this worker's files differ from those of the main process")
     trainer = _Trainer(chunk, data)
     saved = time.monotonic()
     for epoch in range(trainer.epoch, config.epochs):
-        trainer.train_epoch(epoch, stopped)
+        trainer.train_epoch(epoch)
         report(len(runs))
         if epoch + 1 < config.epochs and time.monotonic() - saved >= chunk.seconds:
             trainer.save()
@@ -132,7 +127,7 @@ class _Trainer:
             built = {name.removeprefix(prefix): a for name, a in state.items() if name.startswith(prefix)}
             self.builder = ArchiveBuilder.from_state(config, chunk.runs, built)
 
-    def train_epoch(self, epoch: int, stopped: Callable[[], bool]) -> None:
+    def train_epoch(self, epoch: int) -> None:
         torch = require("torch")
         from .network import batch_order
 
@@ -141,8 +136,6 @@ class _Trainer:
         order = torch.as_tensor(np.stack(orders), device=self.chunk.device)
         losses = []
         for batch in order.split(self.config.batch_size, dim=1):
-            if stopped():
-                raise Stopped
             losses.append(self.stack.step(images, labels, batch))
         self.loss[:, epoch] = torch.cat(losses, 1).cpu().numpy().mean(1, dtype=np.float64)
         self._check(epoch)
@@ -177,10 +170,10 @@ class _Trainer:
 
 def _read(chunk: Chunk) -> dict[str, NDArray[Any]] | None:
     """The checkpoint of a running chunk, or None if there is none of these circumstances."""
-    if not os.path.exists(chunk.running):
+    if not chunk.running.exists():
         return None
     try:
-        with np.load(chunk.running, allow_pickle=False) as file:
+        with np.load(io.BytesIO(chunk.running.read_bytes()), allow_pickle=False) as file:
             state = {name: file[name] for name in file.files}
         identity = json.loads(bytes(state.pop("identity")))
     except Exception as error:  # whatever a damaged zip can raise

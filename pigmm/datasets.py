@@ -178,7 +178,7 @@ def _fetch(name: str, root: Path, file: str) -> tuple[Path, bytes]:
     folder = root / below
     for attempt in range(2):
         for path in (folder / f"{file}.gz", folder / file):
-            if path.is_file():
+            if os.path.isfile(path):  # False also where the folder may not be read
                 return path, _verified(name, path)
         if attempt == 0:
             _download(kind, name, root)

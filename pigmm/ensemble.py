@@ -83,6 +83,8 @@ def train(
     for name, count in (("workers", workers), ("chunk", chunk)):
         if count is not None and (isinstance(count, bool) or not isinstance(count, int) or count < 1):
             raise PigmmError.of(name, got=count, allowed="an integer of at least 1, or None")
+    if not isinstance(checkpoint_seconds, int | float) or not checkpoint_seconds >= 0:
+        raise PigmmError.of("checkpoint_seconds", got=checkpoint_seconds, allowed="a number of seconds >= 0")
     if client is not None and not hasattr(client, "get_executor"):
         raise PigmmError.of("client", got=client, allowed="a dask.distributed.Client, or None")
     if client is not None and workers is not None:
@@ -91,8 +93,9 @@ def train(
     began, date = time.perf_counter(), datetime.datetime.now(datetime.UTC)
 
     identity = {
-        "config": config.to_dict(), "version": __version__, "dataset": load_dataset(config.dataset).digest,
-        "device": device.split(":")[0], "torch": require("torch").__version__, "numpy": np.__version__,
+        "config": config.to_dict(), "dataset_digest": load_dataset(config.dataset).digest,
+        "device": device.split(":")[0], "package_version": __version__, "torch": require("torch").__version__,
+        "numpy": np.__version__,
     }  # fmt: skip
     root = cache_folder() / "checkpoints" if checkpoint_dir is None else Path(checkpoint_dir).expanduser().absolute()
     folder = root / config.digest()
@@ -151,13 +154,13 @@ def default_chunk(config: EnsembleConfig, device: str = "cpu") -> int:
     parameters = sum(out * into for out, into in config.shapes)
     if device != "cpu":
         return max(1, min(1000, 2**32 // (16 * parameters)))
-    fit = max(1, 2**19 // parameters)
+    fit = max(1, 640_000 // parameters)  # weights, gradients and Adam state of a stack stay near the cache
     return min(32, fit, max(4, -(-config.runs // 8)))  # at least eight chunks of an ensemble that is not tiny
 
 
 # ---- where chunks are trained
 
-_shared: tuple[Any, Any] | None = None  # in a worker process: the counter of run-epochs and the stop event
+_counter: Any = None  # in a worker process: the run-epochs trained by all workers together
 
 
 def _results(
@@ -181,28 +184,34 @@ def _results(
 
 def _pool(todo: list[Chunk], workers: int, report: Callable[..., None]) -> Iterator[tuple[Chunk, Archive]]:
     context = multiprocessing.get_context("spawn")
-    counter, stop, seen = context.Value("q", 0), context.Event(), 0
+    counter, seen = context.Value("q", 0), 0
+    lifeline, cut = context.Pipe(duplex=False)
 
     def poll() -> None:
         nonlocal seen
-        now = counter.value
+        now = counter.get_obj().value  # without the lock: a worker killed while it holds it must not stop us
         report(now - seen)
         seen = now
 
-    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_enter, initargs=(counter, stop))
+    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_enter, initargs=(counter, lifeline))
+    futures: dict[Future[Archive], Chunk] = {}
     try:
         with _spawning():
-            futures = {pool.submit(_train_in_worker, piece): piece for piece in todo}
+            futures.update((pool.submit(_train_in_worker, piece), piece) for piece in todo)
         yield from _collect(futures, poll, lambda piece: None)
-        poll()
     except BrokenProcessPool as error:
         raise PigmmError.of(
             "a worker process died", fix="Memory may be exhausted: use fewer workers or a smaller chunk. "
             "Checkpoints stay; workers=1 trains in this process."
         ) from error  # fmt: skip
     finally:
-        stop.set()
+        poll()
+        for future in futures:
+            future.cancel()
+        cut.send_bytes(b"stop")  # seen by every worker, for none reads it
+        cut.close()
         pool.shutdown(wait=True, cancel_futures=True)
+        lifeline.close()
 
 
 def _collect(
@@ -217,27 +226,20 @@ def _collect(
             yield futures[future], future.result()
 
 
-def _enter(counter: Any, stop: Any) -> None:
-    """Begin a worker process: the main process alone answers Ctrl-C, and its death ends the worker."""
-    global _shared
+def _enter(counter: Any, lifeline: Any) -> None:
+    """Begin a worker process; it ends when the main process says so on the lifeline, or dies."""
+    global _counter
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    _shared = counter, stop
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    sentinel = parent.sentinel
-    threading.Thread(target=lambda: (wait_for_handles([sentinel]), os._exit(1)), daemon=True).start()
+    _counter = counter
+    threading.Thread(target=lambda: (wait_for_handles([lifeline]), os._exit(1)), daemon=True).start()
 
 
 def _train_in_worker(piece: Chunk) -> Archive:
-    assert _shared is not None
-    counter, stop = _shared
-    require("torch").set_num_threads(1)
-
     def report(count: int) -> None:
-        with counter.get_lock():
-            counter.value += count
+        with _counter.get_lock():
+            _counter.value += count
 
-    return train_chunk(piece, report, stop.is_set)
+    return _train_alone(piece, report)
 
 
 def _train_alone(piece: Chunk, report: Callable[..., None] = lambda count: None) -> Archive:
@@ -246,7 +248,7 @@ def _train_alone(piece: Chunk, report: Callable[..., None] = lambda count: None)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        return train_chunk(piece, report, lambda: False)
+        return train_chunk(piece, report)
     finally:
         torch.set_num_threads(threads)
 
@@ -326,7 +328,7 @@ def _bar(config: EnsembleConfig, initial: int, show: bool) -> Iterator[Callable[
 
 def _note_strangers(folder: Path, chunks: list[Chunk]) -> None:
     ours = {path for piece in chunks for path in (piece.finished, piece.running)}
-    strangers = [path.name for path in _checkpoints(folder) if path not in ours and path.suffix != ".json"]
+    strangers = [path.name for path in _checkpoints(folder) if path not in ours and path.suffix in (".npz", ".running")]
     if strangers:
         warnings.warn(
             f"{folder} holds checkpoints of another chunking, which are ignored: {', '.join(sorted(strangers)[:3])}",

@@ -1,0 +1,452 @@
+"""The trainer: chunks, workers, checkpoints, interruptions. Everything must end in the same archive, bit for bit."""
+
+import errno
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch")
+
+import pigmm
+from pigmm import EnsembleConfig, PigmmError, ensemble, network, storage, train
+
+CONFIG = EnsembleConfig(runs=6, epochs=4, hidden=(5, 4, 4), learning_rate=5e-3)
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def trained(tmp_path):
+    def run(config=CONFIG, **options):
+        options = {"progress": False, "workers": 1, "chunk": 2, "checkpoint_dir": tmp_path / "checkpoints"} | options
+        return train(config, **options)
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def reference(tmp_path_factory):
+    return train(CONFIG, progress=False, workers=1, chunk=2, checkpoint_dir=tmp_path_factory.mktemp("reference"))
+
+
+def assert_same_runs(ours, theirs, picked=slice(None)):
+    """Everything kept per run is equal to the bit."""
+    for name in ("loss", "test_accuracy", "dead_units"):
+        np.testing.assert_array_equal(getattr(ours, name), getattr(theirs, name)[picked])
+    assert ours.kept.keys() == theirs.kept.keys() != set()
+    for name, array in ours.kept.items():
+        np.testing.assert_array_equal(array, theirs.kept[name][:, picked])
+
+
+def assert_same(ours, theirs):
+    """The whole archives are equal to the bit, provenance's date and times aside."""
+    assert_same_runs(ours, theirs)
+    assert ours.config == theirs.config
+    assert ours.moments.keys() == theirs.moments.keys()
+    for name, moments in ours.moments.items():
+        for key, array in moments.arrays("").items():
+            np.testing.assert_array_equal(array, theirs.moments[name].arrays("")[key])
+
+
+def folder_of(tmp_path, config=CONFIG):
+    return tmp_path / "checkpoints" / config.digest()
+
+
+# ---- what comes out
+
+
+def test_the_archive_holds_what_was_asked_for(reference):
+    assert reference.config == CONFIG
+    assert reference.test_accuracy.shape == (6, 5)
+    assert reference.loss.shape == (6, 4)
+    assert reference.dead_units.shape == (6, 5, 3)
+    for name in ("config", "seed", "package_version", "dataset_digest", "torch", "numpy", "hardware", "workers",
+                 "threads_per_worker", "device", "date", "wall_seconds", "python"):  # fmt: skip
+        assert reference.provenance[name] not in (None, "")
+    starts = np.stack([network.initial_weights(CONFIG, run)[2] for run in CONFIG.run_numbers])
+    np.testing.assert_array_equal(reference.kept["weights/1"][0], starts)
+
+
+def test_networks_learn(trained):
+    archive = trained(EnsembleConfig(runs=8, epochs=8, learning_rate=1e-2), chunk=8)
+    assert np.abs(archive.test_accuracy[:, 0] - 0.1).max() < 0.15
+    assert np.median(archive.accuracy) > 0.8
+    assert (archive.loss[:, -1] < archive.loss[:, 0]).all()
+    assert np.abs(archive.loss[:, 0] - np.log(10)).max() < 1.5
+
+
+def test_mean_loss_and_accuracy_against_a_loop_of_steps(trained, reference):
+    """The recorded numbers of one network, from the kernel alone."""
+    import torch
+
+    data = pigmm.datasets.load_dataset("digits")
+    images, labels = torch.tensor(data.train_images), torch.tensor(data.train_labels)
+    stack = network.Stack(
+        CONFIG.shapes, [network.initial_weights(CONFIG, 3)], levels=16,
+        learning_rate=CONFIG.learning_rate, weight_decay=0.0,
+    )  # fmt: skip
+    for epoch in range(CONFIG.epochs):
+        order = torch.tensor(network.batch_order(CONFIG, 3, epoch, 1500))[None]
+        losses = [stack.step(images, labels, order[:, a : a + 100]).mean().item() for a in range(0, 1500, 100)]
+        assert reference.loss[3, epoch] == pytest.approx(np.mean(losses), rel=1e-5)
+        accuracy, dead = stack.evaluate(torch.tensor(data.test_images), torch.tensor(data.test_labels))
+        assert reference.test_accuracy[3, epoch + 1] == accuracy[0]
+        np.testing.assert_array_equal(reference.dead_units[3, epoch + 1], dead[0])
+
+
+# ---- the same whatever the way
+
+
+def test_repeats_bit_for_bit(trained, reference):
+    assert_same(trained(), reference)
+
+
+@pytest.mark.parametrize("chunk", [1, 4, 6])
+def test_chunks_do_not_matter(trained, reference, chunk):
+    assert_same_runs(trained(chunk=chunk), reference)
+
+
+def test_first_run_continues_an_ensemble(trained, reference):
+    later = trained(replace(CONFIG, runs=3, first_run=3))
+    assert_same_runs(later, reference, slice(3, 6))
+    merged = pigmm.Archive.merge([trained(replace(CONFIG, runs=3)), later])
+    assert_same_runs(merged, reference)
+
+
+def test_the_seed_matters(trained, reference):
+    other = trained(replace(CONFIG, seed=1))
+    assert not np.array_equal(other.loss, reference.loss)
+
+
+def test_workers_do_not_matter(trained, reference):
+    """Also leaves no process, no thread setting and no environment variable behind."""
+    import torch
+
+    before = torch.get_num_threads(), dict(os.environ), sys.modules["__main__"].__spec__
+    assert_same(trained(workers=2), reference)
+    assert (torch.get_num_threads(), dict(os.environ), sys.modules["__main__"].__spec__) == before
+    assert multiprocessing.active_children() == []
+
+
+def test_a_dask_client_does_not_matter(trained, reference):
+    distributed = pytest.importorskip("distributed")
+    cluster = distributed.LocalCluster(
+        n_workers=1, threads_per_worker=2, processes=False, dashboard_address=None, protocol="inproc://"
+    )
+    with cluster, distributed.Client(cluster) as client:
+        assert_same(trained(workers=None, client=client), reference)
+
+
+@pytest.mark.parametrize(("runs", "chunk"), [(10, 4), (10, 10), (10, 1), (7, 3), (1000, 32)])
+def test_split_runs_covers_each_run_once(runs, chunk):
+    pieces = ensemble.split_runs(range(5, 5 + runs), chunk)
+    assert [run for piece in pieces for run in piece] == list(range(5, 5 + runs))
+    sizes = [len(piece) for piece in pieces]
+    assert max(sizes) <= chunk
+    assert max(sizes) - min(sizes) <= 1
+    assert len(pieces) == -(-runs // chunk)
+
+
+def test_default_chunk_depends_on_size_only():
+    sizes = [ensemble.default_chunk(EnsembleConfig(dataset="mnist", hidden=(n, n))) for n in (10, 40, 160, 640)]
+    assert sizes == sorted(sizes, reverse=True)
+    assert sizes[0] == 32
+    assert sizes[-1] == 1
+    assert ensemble.default_chunk(EnsembleConfig(runs=2)) >= 1
+
+
+# ---- interruptions
+
+
+class Broken(Exception):
+    pass
+
+
+def interrupt(monkeypatch, after):
+    """Make training break off before the given step, as if it were killed there."""
+    step, count = network.Stack.step, 0
+
+    def breaking(self, *args):
+        nonlocal count
+        count += 1
+        if count > after:
+            raise Broken
+        return step(self, *args)
+
+    monkeypatch.setattr(network.Stack, "step", breaking)
+
+
+@pytest.mark.parametrize("epochs", [1.5, 3.2, 4.1, 7.9])
+def test_resumes_from_any_place(trained, reference, tmp_path, monkeypatch, epochs):
+    with monkeypatch.context() as patch:
+        interrupt(patch, after=int(15 * epochs))
+        with pytest.raises(Broken):
+            trained(checkpoint_seconds=0)
+    assert list(folder_of(tmp_path).glob("runs-*"))
+    steps = []
+    with monkeypatch.context() as patch:
+        step = network.Stack.step
+        patch.setattr(network.Stack, "step", lambda self, *a: steps.append(1) or step(self, *a))
+        assert_same(trained(), reference)
+    assert len(steps) == 15 * (3 * CONFIG.epochs - int(epochs))  # not one epoch too many
+    assert not folder_of(tmp_path).exists()
+
+
+def test_without_resume_it_starts_anew(trained, reference, tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        interrupt(patch, after=70)
+        with pytest.raises(Broken):
+            trained(checkpoint_seconds=0)
+    steps = []
+    step = network.Stack.step
+    monkeypatch.setattr(network.Stack, "step", lambda self, *a: steps.append(1) or step(self, *a))
+    assert_same(trained(resume=False), reference)
+    assert len(steps) == 15 * 3 * CONFIG.epochs
+
+
+def script(tmp_path, **options):
+    """A user's script, without an ``if __name__`` guard, started as a process group of its own."""
+    options = {"chunk": 2, "checkpoint_dir": str(tmp_path / "checkpoints"), "checkpoint_seconds": 0.0} | options
+    path = tmp_path / "script.py"
+    path.write_text(f"import pigmm\nconfig = pigmm.{LONG!r}\nprint(pigmm.train(config, **{options!r}).runs)\n")
+    env = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    process = subprocess.Popen(
+        [sys.executable, str(path)], start_new_session=True, stderr=subprocess.PIPE, env=env, text=True
+    )
+    deadline = time.monotonic() + 60
+    while not list(folder_of(tmp_path, LONG).glob("*.running")):
+        assert process.poll() is None, process.stderr.read()
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    return process
+
+
+LONG = replace(CONFIG, runs=4, epochs=80)
+
+
+def group(process):
+    """The living processes of the script's group."""
+    living = []
+    for entry in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{entry}/stat") as file:
+                state, _, pgrp = file.read().rsplit(")", 1)[1].split()[:3]
+        except OSError:
+            continue
+        if int(pgrp) == process.pid and state != "Z":
+            living.append(int(entry))
+    return living
+
+
+def wait_until_gone(process, seconds=10):
+    deadline = time.monotonic() + seconds
+    while group(process):
+        assert time.monotonic() < deadline, f"still there: {group(process)}"
+        time.sleep(0.02)
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="counts processes through /proc")
+def test_killed_outright_and_resumed(trained, tmp_path):
+    process = script(tmp_path, workers=2)
+    os.kill(process.pid, signal.SIGKILL)  # the main process alone: its workers must notice
+    process.communicate()
+    wait_until_gone(process)
+    assert list(folder_of(tmp_path, LONG).glob("*.running"))
+    assert_same(trained(LONG), trained(LONG, checkpoint_dir=tmp_path / "elsewhere"))
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="counts processes through /proc")
+def test_ctrl_c_stops_workers_and_keeps_checkpoints(tmp_path):
+    process = script(tmp_path, workers=2)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the whole group
+    _, errors = process.communicate(timeout=20)
+    wait_until_gone(process, 1)
+    assert process.returncode != 0
+    assert errors.count("Traceback") == 1
+    assert "KeyboardInterrupt: stopped with" in errors.strip().splitlines()[-1]
+    assert str(folder_of(tmp_path, LONG)) in errors
+    assert list(folder_of(tmp_path, LONG).glob("*.running"))
+
+
+def test_a_dead_worker_is_reported(trained, tmp_path):
+    def kill_one():
+        while not (children := multiprocessing.active_children()):
+            time.sleep(0.01)
+        children[0].kill()
+
+    killer = threading.Thread(target=kill_one)
+    killer.start()
+    with pytest.raises(PigmmError, match="a worker process died.*workers=1"):
+        trained(LONG, workers=2)
+    killer.join()
+    for child in multiprocessing.active_children():  # one that was still starting ends itself
+        child.join(20)
+    assert multiprocessing.active_children() == []
+
+
+# ---- checkpoints that do not fit
+
+
+def broken_off(trained, monkeypatch, **options):
+    with monkeypatch.context() as patch:
+        interrupt(patch, after=100)  # the first chunk is finished, the second has run two epochs
+        with pytest.raises(Broken):
+            trained(checkpoint_seconds=0, **options)
+
+
+def test_another_chunking_is_not_mixed_in(trained, reference, tmp_path, monkeypatch):
+    broken_off(trained, monkeypatch, chunk=3)
+    with pytest.warns(UserWarning, match="another chunking"):
+        assert_same(trained(), reference)
+    assert not folder_of(tmp_path).exists()
+
+
+def test_another_version_is_not_mixed_in(trained, reference, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(ensemble, "__version__", "0.0.1")
+        broken_off(trained, monkeypatch)
+    with pytest.warns(UserWarning, match="other circumstances") as caught:
+        assert_same(trained(), reference)
+    assert len(caught) >= 2
+
+
+@pytest.mark.parametrize("suffix", ["npz", "running", "json"])
+@pytest.mark.parametrize("damage", ["cut", "empty", "gone"])
+def test_damaged_checkpoints_are_ignored(trained, reference, tmp_path, monkeypatch, suffix, damage):
+    broken_off(trained, monkeypatch)
+    (path,) = folder_of(tmp_path).glob(f"*.{suffix}")
+    if damage == "gone":
+        path.unlink()
+    else:
+        path.write_bytes(path.read_bytes()[:-100] if damage == "cut" else b"")
+    if damage == "gone" and suffix != "json":
+        assert_same(trained(), reference)
+    else:
+        with pytest.warns(UserWarning, match="ignored"):
+            assert_same(trained(), reference)
+
+
+def test_foreign_files_in_the_folder_stay(trained, reference, tmp_path):
+    folder_of(tmp_path).mkdir(parents=True)
+    note = folder_of(tmp_path) / "note.txt"
+    note.write_text("mine")
+    assert_same(trained(), reference)
+    assert note.read_text() == "mine"
+
+
+def test_a_full_disk_leaves_the_earlier_checkpoint(trained, reference, tmp_path, monkeypatch):
+    replaced = os.replace
+
+    def full(source, target, *, count=[0]):  # noqa: B006
+        count[0] += 1
+        if count[0] > 2:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        replaced(source, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(storage.os, "replace", full)
+        with pytest.raises(PigmmError, match="No space left on device"):
+            trained(checkpoint_seconds=0)
+    assert [path.name for path in folder_of(tmp_path).iterdir()] == ["runs-0-2.running"]
+    assert_same(trained(), reference)
+
+
+def test_a_checkpoint_folder_that_cannot_be_made(trained, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(PigmmError, match="cannot write"):
+        trained(checkpoint_dir=tmp_path / "file", checkpoint_seconds=0)
+
+
+def test_default_folder_is_in_the_cache(tmp_path, monkeypatch):
+    broken_off(train, monkeypatch, config=CONFIG, chunk=2, workers=1, progress=False)
+    assert list((tmp_path / "cache" / "pigmm" / "checkpoints" / CONFIG.digest()).iterdir())
+
+
+# ---- divergence and bad arguments
+
+
+def test_divergence_names_runs_and_epoch_and_keeps_finished_chunks(trained, tmp_path, monkeypatch):
+    start = network.initial_weights
+
+    def huge(config, run):
+        return [weights * np.float32(1e25 if run in (3, 4) else 1) for weights in start(config, run)]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(network, "initial_weights", huge)
+        with np.errstate(all="ignore"), pytest.raises(PigmmError, match=r"diverged.*epoch 1: run 3, 4") as caught:
+            trained(chunk=3, checkpoint_seconds=0)
+    assert "learning_rate" in str(caught.value)
+    assert (folder_of(tmp_path) / "runs-0-3.npz").exists()
+
+
+def test_divergence_of_all(trained):
+    with pytest.raises(PigmmError, match=r"diverged.*epoch 1: run 0, 1"):
+        trained(replace(CONFIG, learning_rate=1e30))
+
+
+def test_divergence_in_a_worker(trained):
+    with pytest.raises(PigmmError, match=r"diverged.*epoch 1"):
+        trained(replace(CONFIG, learning_rate=1e30), workers=2)
+    assert multiprocessing.active_children() == []
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"config": "digits"}, "config: got 'digits'"),
+        ({"device": "cuda"}, "device: got 'cuda'"),
+        ({"device": "cpuu"}, "Did you mean 'cpu'"),
+        ({"workers": 0}, "workers: got 0"),
+        ({"workers": True}, "workers: got True"),
+        ({"chunk": 2.5}, "chunk: got 2.5"),
+        ({"chunk": 0}, "chunk: got 0"),
+        ({"client": 3, "workers": None}, "client: got 3"),
+        ({"checkpoint_seconds": -1}, "checkpoint_seconds: got -1"),
+        ({"checkpoint_seconds": "often"}, "checkpoint_seconds: got 'often'"),
+    ],
+)
+def test_bad_arguments(trained, options, words, monkeypatch):
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(PigmmError, match=words):
+        trained(**options)
+
+
+def test_missing_torch_is_named_with_the_extra(monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with pytest.raises(PigmmError, match=r"torch.*pigmm\[train\]"):
+        train(CONFIG)
+
+
+def test_no_memory_is_said(trained, monkeypatch):
+    def exhausted(*args, **options):
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+
+    monkeypatch.setattr(network, "Stack", exhausted)
+    with pytest.raises(PigmmError, match="smaller chunk"):
+        trained()
+
+
+def test_the_progress_bar_counts_run_epochs(trained, tmp_path, monkeypatch, capsys):
+    broken_off(trained, monkeypatch)
+    held = 2 * CONFIG.epochs + 2 * 2
+    capsys.readouterr()
+    trained(progress=True)
+    shown = capsys.readouterr().err.replace("\r", "\n").strip().splitlines()
+    total = CONFIG.runs * CONFIG.epochs
+    assert f"{held}/{total}" in shown[0]
+    assert f"{total}/{total}" in shown[-1]
+    assert "run·epoch" in shown[-1]
+    assert "3/3 chunks" in shown[-1]
