@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = [
-    "distances", "drift", "gains", "iid_variances", "initial_law", "initialisation", "mean_statistics",
+    "distances", "drift", "gains", "iid_variances", "initial_chi2", "initial_law", "initialisation", "mean_statistics",
     "parameters", "predictions", "shrinkage", "training",
 ]  # fmt: skip
 
@@ -93,6 +93,22 @@ def initialisation(archive: Archive) -> pd.DataFrame:
                 "measured": measured[k], "z": (measured[k] - exact[k]) / errors[k],
             })  # fmt: skip
     return _frame(rows)
+
+
+def initial_chi2(archive: Archive) -> tuple[float, int, float]:
+    """Joint test of the 13 mean statistics of all layers at the start against their exact values: chi2, degrees, p.
+
+    The statistics of one layer are correlated, so their measured covariance is used; layers start independently.
+    """
+    from scipy import stats
+
+    chi2, degrees = 0.0, 0
+    for layer in featured_layers(archive.template):
+        exact = mean_statistics(initial_law(archive, layer).to_diagonal())
+        gap = archive.features(0, layer).mean[:STATISTICS] - exact
+        chi2 += float(gap @ np.linalg.solve(_covariance(archive, 0, layer, "all"), gap))
+        degrees += STATISTICS
+    return chi2, degrees, float(stats.chi2.sf(chi2, degrees))
 
 
 def mean_statistics(law: GaussianMatrixModel) -> Array:

@@ -408,9 +408,11 @@ def spectra(values: Mapping[str, Mapping[str, ArrayLike]]) -> Picture:
     """Histograms of singular values, trained matrices against samples of fitted laws, one panel a layer."""
     figure, axes = _axes(len(values), 1, 1.8 * len(values) + 0.5, sharex=True)
     words = []
+    # a few loud networks would squeeze everything else into a corner
+    limit = max(np.quantile(np.asarray(x), 0.998) for sets in values.values() for x in sets.values())
     for ax, (layer, sets) in zip(axes[:, 0], values.items(), strict=True):
         arrays = {label: np.asarray(x) for label, x in sets.items()}
-        edges = np.linspace(0, max(x.max() for x in arrays.values()), 50)
+        edges = np.linspace(0, limit, 50)
         for k, (label, x) in enumerate(arrays.items()):
             height = np.histogram(x.ravel(), edges, density=True)[0]
             if k == 0:

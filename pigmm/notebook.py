@@ -22,7 +22,7 @@ from .config import INITS, EnsembleConfig
 from .errors import PigmmError, nearest
 from .storage import write_whole
 
-__all__ = ["PROFILES", "Settings", "ensembles", "finish", "open_archive", "provenance_line", "settings"]
+__all__ = ["PROFILES", "Settings", "ensembles", "finish", "open_archive", "provenance_lines", "settings"]
 
 PROFILES = {
     "paper": "the published MNIST archives",
@@ -77,7 +77,8 @@ def settings(namespace: Mapping[str, Any], extras: Iterable[str] = ()) -> Settin
             )
     profile = namespace.get("profile", "paper")
     if profile not in PROFILES:
-        raise PigmmError.of("profile", got=profile, allowed=", ".join(PROFILES), fix=nearest(profile, PROFILES) or None)
+        fix = nearest(profile, PROFILES) or None
+        raise PigmmError.of("profile", got=profile, allowed=", ".join(PROFILES), fix=fix)
     init = namespace.get("init", "both") or "both"
     if init not in (*INITS, "both"):
         raise PigmmError.of(
@@ -143,7 +144,7 @@ def open_archive(config: EnsembleConfig, *, workers: int | None = None, announce
             archive, source = train(config, workers=workers), "trained just now"
             archive.save(path)
     if announce:
-        print(f"{config.init}: {source}: {provenance_line(archive)}")
+        print(f"{config.init} start: {source}\n  {provenance_lines(archive)}")
     return archive
 
 
@@ -159,15 +160,14 @@ def _cached(path: Path, config: EnsembleConfig) -> Archive | None:
     return archive if same else None
 
 
-def provenance_line(archive: Archive) -> str:
-    """One line that says what an archive holds and where it comes from."""
+def provenance_lines(archive: Archive) -> str:
+    """Three short lines that say what an archive holds and where it comes from."""
     c, p = archive.config, archive.provenance
-    network = "-".join(map(str, c.layer_sizes))
-    return (
-        f"{archive.runs} networks {network} on {c.dataset}, {archive.epochs} epochs, seed {c.seed}, weight decay "
-        f"{c.weight_decay:g}; trained {str(p.get('date', 'at an unknown date'))[:10]} with pigmm "
-        f"{p.get('package_version', '?')}; {int(archive.alive.sum())} alive"
-    )
+    return "\n  ".join([
+        f"{archive.runs} networks {'-'.join(map(str, c.layer_sizes))} on {c.dataset}, {archive.epochs} epochs",
+        f"seed {c.seed}, weight decay {c.weight_decay:g}, {int(archive.alive.sum())} of {archive.runs} alive at the end",
+        f"trained {str(p.get('date', 'at an unknown date'))[:10]} with pigmm {p.get('package_version', '?')}",
+    ])  # fmt: skip
 
 
 def finish(results: Mapping[str, Any], archives: Mapping[str, Archive]) -> None:

@@ -68,7 +68,8 @@ def test_laws_are_the_fits_to_the_raw_weights(archive, ensemble):
             W = weights[epoch][layer + 1]
             for runs, chosen in (("all", W), ("alive", np.delete(W, 7, axis=0))):
                 expected = GaussianMatrixModel.fit(chosen).parameters
-                np.testing.assert_allclose(archive.model(epoch, layer, runs).parameters, expected, rtol=1e-9, atol=1e-12)
+                model = archive.model(epoch, layer, runs)
+                np.testing.assert_allclose(model.parameters, expected, rtol=1e-9, atol=1e-12)
         for layer in (-1, 0, 1, 2, 3):
             W = weights[epoch][layer + 1]
             np.testing.assert_allclose(

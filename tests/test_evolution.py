@@ -1,5 +1,7 @@
 """Tables along a training, against the same numbers computed from raw weights or by resampling."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -38,6 +40,15 @@ def test_initialisation_hits_the_exact_values(archive):
     W = archive.weights(0, 0)
     assert row["measured"] == pytest.approx((W**2).sum(axis=(1, 2)).mean(), rel=1e-6)
     assert row["exact"] == pytest.approx(10)
+
+
+def test_joint_test_of_the_start_accepts_the_truth_and_refuses_another_variance():
+    archive = synthetic_archive(runs=400, epochs=1)
+    chi2, degrees, p = evolution.initial_chi2(archive)
+    assert degrees == 39
+    assert p > 1e-3
+    wrong = replace(archive, template=replace(archive.template, init="uniform"))
+    assert evolution.initial_chi2(wrong)[2] < 1e-12
 
 
 def test_mean_statistics_are_expectations():

@@ -51,7 +51,9 @@ def test_archives_are_trained_once_and_announced(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("pigmm.datasets.cache_folder", lambda: tmp_path)
     config = pigmm.EnsembleConfig(dataset="digits", runs=3, epochs=1)
     first = notebook.open_archive(config, workers=1)
-    assert "trained just now: 3 networks 64-10-10-10-10 on digits" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "gaussian start: trained just now" in said
+    assert "3 networks 64-10-10-10-10 on digits, 1 epochs" in said
     again = notebook.open_archive(config, workers=1)
     assert "trained earlier" in capsys.readouterr().out
     assert (again.accuracy == first.accuracy).all()
