@@ -315,7 +315,7 @@ def load(name: str | os.PathLike[str]) -> Archive:
     """
     if isinstance(name, str) and name in published():
         return Archive.load(_published_folder() / f"{name}.npz")
-    if npz_path(name).exists():
+    if isinstance(name, str | os.PathLike) and npz_path(name).exists():
         return Archive.load(name)
     raise PigmmError.of(
         "archive", got=str(name), allowed=f"a published name ({', '.join(published())}) or the path of an NPZ file",

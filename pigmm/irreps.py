@@ -59,6 +59,11 @@ def as_matrices(W: ArrayLike, *, square: bool = False, min_dim: int = 1, min_run
             "W", got=f"NaN or infinity in {bad.sum()} of {runs} matrices, first in number {int(bad.argmax())}",
             allowed="finite numbers",
         )  # fmt: skip
+    if (largest := np.abs(batch).max()) > 1e150:
+        raise PigmmError.of(
+            "W", got=f"weights up to {largest:.3g}", allowed="weights up to 1e150, whose squares are still numbers",
+            fix="Divide the matrices by a constant first.",
+        )  # fmt: skip
     return batch
 
 

@@ -79,9 +79,10 @@ class MatrixLaw(ABC):
 
     def sample(self, R: int, *, seed: int) -> Array:
         """Draw R matrices, shape (R, M, N); the same seed gives the same matrices."""
-        if isinstance(R, bool) or not isinstance(R, int | np.integer) or R < 1:
-            raise PigmmError.of("R", got=R, allowed="an integer of at least 1")
-        noise = np.random.default_rng(seed).standard_normal((int(R), *self.shape))
+        R = checked_runs(R, 1)
+        if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
+            raise PigmmError.of("seed", got=seed, allowed="an integer of at least 0")
+        noise = np.random.default_rng(seed).standard_normal((R, *self.shape))
         parts = []
         for block, part, (mean, covariance) in self._zip(self.decomposition.project(noise)):
             coloured = matrix_root(covariance) @ part

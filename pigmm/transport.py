@@ -15,7 +15,7 @@ import numpy as np
 
 from .errors import PigmmError
 from .irreps import Array
-from .laws import MatrixLaw, common_law, matrix_root
+from .laws import MatrixLaw, checked_runs, common_law, matrix_root
 from .models import SimpleGaussian
 
 __all__ = ["geodesic", "noise_floor", "w2", "w2_squared"]
@@ -74,7 +74,7 @@ def geodesic(p: MatrixLaw, q: MatrixLaw, t: float) -> MatrixLaw:
     >>> round(geodesic(SimpleGaussian(0.0, 1.0, shape=5), SimpleGaussian(0.0, 4.0, shape=5), 0.5).variance, 12)
     2.25
     """
-    if not 0 <= t <= 1:
+    if isinstance(t, bool) or not isinstance(t, int | float | np.number) or not 0 <= t <= 1:
         raise PigmmError.of("t", got=t, allowed="a number from 0 to 1")
     p, q = common_law(p, q)
     blocks = []
@@ -101,9 +101,7 @@ def noise_floor(law: MatrixLaw, R: int) -> float:
     >>> round(noise_floor(SimpleGaussian(0.0, 0.1, shape=10).to_diagonal(), 1000), 9)
     0.00075
     """
-    if R < 2:
-        raise PigmmError.of("R", got=R, allowed="at least 2")
-    blocks = law.blocks()
+    R, blocks = checked_runs(R, 2), law.blocks()
     total = float(np.trace(blocks[0][1]))  # the first block is the one with a fitted mean
     for _, covariance in blocks[:1] if isinstance(law, SimpleGaussian) else blocks:  # one variance fills all its blocks
         values = np.clip(np.linalg.eigvalsh(covariance), 0, None)

@@ -199,6 +199,7 @@ def test_failed_writes_leave_the_old_file_whole(archive, tmp_path, monkeypatch):
         (lambda a: a.model(runs="living"), "'all' or 'alive'"),
         (lambda a: pigmm.load("mnist-gausian"), "mnist-gaussian"),
         (lambda a: pigmm.load("no/such/file.npz"), "no/such/file"),
+        (lambda a: pigmm.load(None), "archive: got"),
     ],
 )
 def test_wrong_questions_are_answered_in_words(archive, call, word):

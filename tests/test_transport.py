@@ -91,7 +91,9 @@ def test_noise_floor_of_independent_entries():
         lambda: pigmm.w2(pair(0, 4)[0], pair(0, 5)[0]),
         lambda: pigmm.w2(pair(0, 4)[0], 3),
         lambda: pigmm.geodesic(*pair(0, 4), 1.5),
+        lambda: pigmm.geodesic(*pair(0, 4), "half"),
         lambda: pigmm.noise_floor(pair(0, 4)[0], 1),
+        lambda: pigmm.noise_floor(pair(0, 4)[0], "many"),
     ],
 )
 def test_bad_input_is_refused(call):
