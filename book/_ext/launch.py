@@ -1,7 +1,7 @@
 """Launch buttons on notebooks only.
 
-The theme puts them on Markdown pages with code cells too, but Colab and a plain JupyterLab cannot open those as notebooks.
-Such a page can still be downloaded as one.
+The theme puts them on Markdown pages with code cells too, but Colab and a plain JupyterLab cannot open those as
+notebooks. Such a page can still be downloaded as one.
 """
 
 from pathlib import Path
