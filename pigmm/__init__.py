@@ -34,7 +34,7 @@ _HOME = {
 }
 _MODULES = {
     "archive", "builder", "cli", "config", "datasets", "ensemble", "errors", "evolution", "figures", "gaussianity",
-    "graphs", "invariants", "irreps", "laws", "layout", "models", "moments", "network", "notebook", "storage",
+    "graphs", "invariants", "irreps", "laws", "layout", "models", "moments", "network", "notebook", "storage", "style",
     "transport", "wick",
 }  # fmt: skip
 __all__ = ["__version__", *sorted(_HOME)]

@@ -1,27 +1,20 @@
 """The figures of the book: they draw tables of :mod:`pigmm.evolution` and :mod:`pigmm.gaussianity`, no more.
 
-Each function returns a :class:`Picture`: the figure, a description for those who cannot see it, and one sentence saying
-what to see; both sentences are made from the data.  Across the book a layer has one colour and a scheme one line style.
-Drawings are transparent with mid-grey ink, so that they read on light and dark pages.
+Each function returns a :class:`~pigmm.style.Picture`: the figure, a description for those who cannot see it, and one
+sentence saying what to see; both sentences are made from the data.  ``show`` displays it.
 """
 
 from __future__ import annotations
 
-import io
-import os
-import re
 from collections.abc import Mapping
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-import matplotlib.pyplot as plt
 import numpy as np
 import seaborn as sns
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
-from .storage import write_whole
+from .style import INK, LAYER, PALETTE, STYLE, TITLE, Picture, axes_grid, band, legend, show
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,66 +24,10 @@ __all__ = [
     "predictions", "show", "spectra", "two_measures", "variances",
 ]  # fmt: skip
 
-INK = "#7a7a7a"
-PALETTE = sns.color_palette("colorblind")
-LAYER = {f"L{k + 1}": PALETTE[c] for k, c in enumerate((0, 1, 2, 4, 7, 9))}
-STYLE = {"gaussian": "-", "uniform": (0, (4, 1.5))}
-TITLE = {"gaussian": "Gaussian start", "uniform": "uniform start"}
-WIDTH = 6.0  # inches: at phone width the 11 point type is still about 7 points
-
-_RC: Any = {
-    "figure.facecolor": "none", "axes.facecolor": "none", "savefig.facecolor": "none", "font.size": 11,
-    "axes.titlesize": 11, "axes.labelsize": 11, "xtick.labelsize": 10, "ytick.labelsize": 10, "legend.fontsize": 10,
-    "legend.frameon": False, "axes.edgecolor": INK, "axes.labelcolor": INK, "text.color": INK, "xtick.color": INK,
-    "ytick.color": INK, "axes.titlecolor": INK, "axes.spines.top": False, "axes.spines.right": False,
-    "grid.color": INK, "grid.alpha": 0.25, "axes.grid": True, "axes.axisbelow": True, "lines.linewidth": 1.6,
-    "svg.hashsalt": "pigmm", "svg.fonttype": "path",
-}  # fmt: skip
-
-
-class Picture(NamedTuple):
-    """A figure, its description for screen readers, and the sentence that says what to see."""
-
-    figure: Figure
-    alt: str
-    see: str
-
-
-def show(picture: Picture, name: str) -> None:
-    """Display a picture as SVG with its alt text and sentence; also save it if PIGMM_OUTPUT names a folder."""
-    from IPython.display import SVG, Markdown, display
-
-    buffer = io.StringIO()
-    picture.figure.savefig(buffer, format="svg", bbox_inches="tight", metadata={"Date": None, "Creator": None})
-    plt.close(picture.figure)
-    svg = re.sub(r"<!--.*?-->", "", buffer.getvalue(), flags=re.DOTALL)
-    if folder := os.environ.get("PIGMM_OUTPUT"):
-        write_whole(Path(folder) / "figures" / f"{name}.svg", svg.encode())
-    display(SVG(svg), metadata={"image/svg+xml": {"alt": picture.alt}})
-    display(Markdown(f"*{picture.see}*"))
-
-
-def _axes(rows: int, columns: int, height: float, **options: Any) -> tuple[Figure, Any]:
-    with plt.rc_context(_RC):
-        return plt.subplots(
-            rows, columns, figsize=(WIDTH, height), squeeze=False, layout="constrained", **options
-        )  # fmt: skip
-
-
-def _legend(ax: Axes, columns: int = 3, title: str | None = None) -> None:
-    """The labels of one panel, in a row above all panels, where no curve can be."""
-    handles, labels = ax.get_legend_handles_labels()
-    with plt.rc_context(_RC):
-        ax.figure.legend(handles, labels, loc="outside upper center", ncols=columns, title=title)
-
-
-def _band(ax: Axes, x: ArrayLike, low: ArrayLike, high: ArrayLike, color: Any) -> None:
-    ax.fill_between(np.asarray(x), np.asarray(low), np.asarray(high), color=color, alpha=0.2, linewidth=0)
-
 
 def _schemes(tables: Mapping[str, Any], height: float, rows: int = 1, **options: Any) -> tuple[Figure, Any]:
     """A grid with one column a scheme."""
-    figure, axes = _axes(rows, len(tables), height, sharex=True, sharey="row", **options)
+    figure, axes = axes_grid(rows, len(tables), height, sharex=True, sharey="row", **options)
     for ax, scheme in zip(axes[0], tables, strict=True):
         ax.set_title(TITLE[scheme])
     return figure, axes
@@ -100,15 +37,10 @@ def matrices(W: ArrayLike, layer: str, epoch: int) -> Picture:
     """Three weight matrices of an ensemble, its mean and standard deviation matrices, and all its entries."""
     W = np.asarray(W)
     mean, spread = W.mean(axis=0), W.std(axis=0, ddof=1)
-    figure, axes = _axes(2, 3, 4.4)
+    figure, axes = axes_grid(2, 3, 4.4)
     limit = 2.5 * W.std()
-    panels = [
-        (W[0], "network 1"),
-        (W[1], "network 2"),
-        (W[2], "network 3"),
-        (mean, "mean"),
-        (spread, "standard deviation"),
-    ]
+    panels = [(matrix, f"network {k + 1}") for k, matrix in enumerate(W[:3])]
+    panels += [(np.full_like(mean, np.nan), "")] * (3 - len(panels)) + [(mean, "mean"), (spread, "standard deviation")]
     for ax, (matrix, title) in zip(axes.flat, panels, strict=False):
         image = ax.imshow(matrix, cmap=sns.color_palette("vlag", as_cmap=True), vmin=-limit, vmax=limit)
         ax.set(title=title, xticks=[], yticks=[])
@@ -124,7 +56,7 @@ def matrices(W: ArrayLike, layer: str, epoch: int) -> Picture:
     ax.plot(x, np.exp(-0.5 * ((x - W.mean()) / W.std()) ** 2) / W.std() / np.sqrt(2 * np.pi), color=INK)
     ax.set(title="all entries", xlabel="weight", yticks=[], xlim=(-1.6 * limit, 1.6 * limit))
     alt = (
-        f"Heatmaps of layer {layer} at epoch {epoch}: three of {len(W)} networks look like unrelated noise; the mean "
+        f"Heatmaps of layer {layer} at epoch {epoch}: {len(W[:3])} of {len(W)} networks look like unrelated noise; the mean "
         f"over networks has entries between {mean.min():.3f} and {mean.max():.3f}, the standard deviation between "
         f"{spread.min():.3f} and {spread.max():.3f}. A histogram of all entries lies beside a normal curve."
     )
@@ -150,7 +82,7 @@ def initial_z(tables: Mapping[str, pd.DataFrame]) -> Picture:
     axes[0, 0].set_yticklabels(
         [f"I{p}  {n}" for p, n in zip(names["paper"], names["name"], strict=True)], family="monospace"
     )
-    _legend(axes[0, -1])
+    legend(axes[0, -1])
     z = np.concatenate([table["z"] for table in tables.values()])
     share, largest = 100 * (np.abs(z) < 1.96).mean(), np.abs(z).max()
     text = f"{share:.0f} % of {len(z)} deviations lie within 1.96 standard errors, the largest at {largest:.1f}."
@@ -162,7 +94,7 @@ def initial_z(tables: Mapping[str, pd.DataFrame]) -> Picture:
 
 def error_shrinkage(table: pd.DataFrame) -> Picture:
     """Root-mean-square relative error of invariants against the number of networks averaged."""
-    figure, axes = _axes(1, 1, 3.6)
+    figure, axes = axes_grid(1, 1, 3.6)
     ax, ends = axes[0, 0], []
     for k, (name, part) in enumerate(table.groupby("name", sort=False)):
         ax.errorbar(
@@ -175,7 +107,7 @@ def error_shrinkage(table: pd.DataFrame) -> Picture:
     sizes = sorted(table["runs"].unique())
     ax.set_xticks(sizes, [str(size) for size in sizes])
     ax.minorticks_off()
-    _legend(ax, columns=4)
+    legend(ax, columns=4)
     low, high = table["runs"].min(), table["runs"].max()
     alt = f"Relative error against the number of networks from {low} to {high}, log-log: {'; '.join(ends)}."
     see = "What to see: points follow the lines (standard deviation / √R); four times the networks halve the error."
@@ -184,7 +116,7 @@ def error_shrinkage(table: pd.DataFrame) -> Picture:
 
 def agreement(tables: Mapping[str, pd.DataFrame]) -> Picture:
     """Measured against predicted for every cubic and quartic invariant, one panel a law, in units of the spread."""
-    figure, axes = _axes(1, len(tables), 3.5, sharex=True, sharey=True)
+    figure, axes = axes_grid(1, len(tables), 3.5, sharex=True, sharey=True)
     summary = {}
     for ax, (law, table) in zip(axes[0], tables.items(), strict=True):
         spread = table["sd"].where(table["sd"] > 0)
@@ -202,7 +134,7 @@ def agreement(tables: Mapping[str, pd.DataFrame]) -> Picture:
     for ax in axes[0]:
         ax.set_xscale("symlog", linthresh=0.1)
         ax.set_yscale("symlog", linthresh=0.1)
-    _legend(axes[0, 0])
+    legend(axes[0, 0])
     words = "; ".join(f"{law}: {value:.2f}" for law, value in summary.items())
     return Picture(
         figure,
@@ -230,7 +162,7 @@ def two_measures(tables: Mapping[str, Mapping[str, pd.DataFrame]]) -> Picture:
             )
         ax.set(xscale="log", yscale="log", xlabel="|difference| / spread", ylim=(0.02, 2 * highest))
     axes[0, 0].set_ylabel("|z|: difference / its error")
-    _legend(axes[0, -1])
+    legend(axes[0, -1])
     return Picture(
         figure,
         f"Scatter of the effect size against |z| of cubic and quartic predictions. {'; '.join(words)}.",
@@ -241,14 +173,14 @@ def two_measures(tables: Mapping[str, Mapping[str, pd.DataFrame]]) -> Picture:
 
 def curves(tables: Mapping[str, pd.DataFrame]) -> Picture:
     """Test accuracy and training loss by epoch: median and the middle 80 % of networks."""
-    figure, axes = _axes(2, 1, 4.6, sharex=True)
+    figure, axes = axes_grid(2, 1, 4.6, sharex=True)
     words = []
     for k, (scheme, table) in enumerate(tables.items()):
         for ax, name in zip(axes[:, 0], ("accuracy", "loss"), strict=True):
             ax.plot(
                 table["epoch"], table[f"{name}_median"], color=PALETTE[k], linestyle=STYLE[scheme], label=TITLE[scheme]
             )
-            _band(ax, table["epoch"], table[f"{name}_low"], table[f"{name}_high"], PALETTE[k])
+            band(ax, table["epoch"], table[f"{name}_low"], table[f"{name}_high"], PALETTE[k])
         last = table.iloc[-1]
         words.append(
             f"{TITLE[scheme]}: accuracy median {last['accuracy_median']:.3f}, mean {last['accuracy_mean']:.3f} ± "
@@ -256,7 +188,7 @@ def curves(tables: Mapping[str, pd.DataFrame]) -> Picture:
         )
     axes[0, 0].set_ylabel("test accuracy")
     axes[1, 0].set(ylabel="training loss (nats)", xlabel="epoch")
-    _legend(axes[0, 0])
+    legend(axes[0, 0])
     text = f"After epoch {int(last['epoch'])}: {'; '.join(words)}."
     return Picture(
         figure, f"Test accuracy and training loss by epoch, median and middle 80 % of networks. {text}",
@@ -287,7 +219,7 @@ def drift(tables: Mapping[str, pd.DataFrame]) -> Picture:
     axes[0, 0].set_yticklabels(
         [f"I{p}  {n}" for p, n in zip(names["paper"], names["name"], strict=True)], family="monospace"
     )
-    _legend(axes[0, -1])
+    legend(axes[0, -1])
     end = int(last["epoch"].max())
     text = f"The largest change by epoch {end}, in initial spreads ± standard error: {'; '.join(words)}."
     return Picture(figure, f"Bars for thirteen invariants, three layers, each scheme. {text}", f"What to see: {text}")
@@ -296,7 +228,7 @@ def drift(tables: Mapping[str, pd.DataFrame]) -> Picture:
 def variances(tables: Mapping[str, pd.DataFrame], unit: Mapping[str, float]) -> Picture:
     """The variances of row sums, column sums and bulk by epoch, over the initial variance, one panel a layer."""
     layers = list(next(iter(tables.values()))["layer"].unique())
-    figure, axes = _axes(len(layers), 1, 1.9 * len(layers) + 0.6, sharex=True)
+    figure, axes = axes_grid(len(layers), 1, 1.9 * len(layers) + 0.6, sharex=True)
     kinds = (("f9", "row sums", 3), ("f6", "column sums", 0), ("f13", "bulk", 7))
     words = []
     for ax, layer in zip(axes[:, 0], layers, strict=True):
@@ -305,13 +237,13 @@ def variances(tables: Mapping[str, pd.DataFrame], unit: Mapping[str, float]) -> 
                 part = table[(table["layer"] == layer) & (table["parameter"] == name)]
                 y, e = part["value"] / unit[scheme], 1.96 * part["se"] / unit[scheme]
                 ax.plot(part["epoch"], y, color=PALETTE[color], linestyle=STYLE[scheme], label=f"{label}, {scheme}")
-                _band(ax, part["epoch"], y - e, y + e, PALETTE[color])
+                band(ax, part["epoch"], y - e, y + e, PALETTE[color])
                 words.append(f"{layer} {label} {scheme} {y.iloc[-1]:.2f}")
         ax.axhline(1, color=INK, linewidth=0.8)
         ax.set_title(layer, loc="left")
     axes[-1, 0].set_xlabel("epoch")
     axes[len(layers) // 2, 0].set_ylabel("variance / initial variance")
-    _legend(axes[0, 0], columns=2)
+    legend(axes[0, 0], columns=2)
     return Picture(
         figure,
         f"Variances of row sums, column sums and bulk by epoch over the initial variance; last: {', '.join(words)}.",
@@ -328,14 +260,14 @@ def gains(tables: Mapping[str, pd.DataFrame]) -> Picture:
         for layer, part in table.groupby("layer"):
             ax.plot(part["epoch"], part["gain_13"], color=LAYER[str(layer)], label=layer)
             margin = 1.96 * part["se"]
-            _band(ax, part["epoch"], part["gain_13"] - margin, part["gain_13"] + margin, LAYER[str(layer)])
+            band(ax, part["epoch"], part["gain_13"] - margin, part["gain_13"] + margin, LAYER[str(layer)])
             ax.plot(part["epoch"], part["gain_5"], color=LAYER[str(layer)], linestyle=":")
             last = part.iloc[-1]
             words.append(f"{scheme} {layer} {last['gain_13']:.2f} (5 parameters {last['gain_5']:.2f})")
         ax.axhline(table["null_13"].iloc[0], color=INK, linestyle="--", linewidth=1)
         ax.set(xlabel="epoch", yscale="log", ylim=(min(table[["gain_5", "gain_13"]].min()) / 2, None))
     axes[0, 0].set_ylabel("log-likelihood gain\n(nats per network)")
-    _legend(axes[0, -1])
+    legend(axes[0, -1])
     noise = table["null_13"].iloc[0]
     text = f"Gain at the last epoch in nats per network: {'; '.join(words)}; noise alone: below {noise:.3f}."
     return Picture(
@@ -370,7 +302,7 @@ def predictions(tables: Mapping[str, pd.DataFrame]) -> Picture:
         ax.set_yscale("log")
     axes[0, 0].set_ylabel("|difference| / spread")
     axes[1, 0].set_ylabel("|z|")
-    _legend(axes[0, -1])
+    legend(axes[0, -1])
     text = f"At the last epoch: {'; '.join(words)}."
     return Picture(
         figure,
@@ -388,14 +320,14 @@ def distances(tables: Mapping[str, pd.DataFrame]) -> Picture:
         for layer, part in table.groupby("layer"):
             ax.plot(part["epoch"], part["w2_squared"], color=LAYER[str(layer)], label=layer)
             margin = 1.96 * part["se"]
-            _band(ax, part["epoch"], part["w2_squared"] - margin, part["w2_squared"] + margin, LAYER[str(layer)])
+            band(ax, part["epoch"], part["w2_squared"] - margin, part["w2_squared"] + margin, LAYER[str(layer)])
             last = part.iloc[-1]
             words.append(f"{scheme} {layer} {last['w2_squared']:.2f} ± {last['se']:.2f}")
         floor = table["floor"].iloc[0]
         ax.axhline(floor, color=INK, linestyle="--", linewidth=1)
         ax.set(xlabel="epoch", yscale="log", ylim=(floor / 2, None))
     axes[0, 0].set_ylabel("squared distance $W_2^2$\n(squared weights)")
-    _legend(axes[0, -1])
+    legend(axes[0, -1])
     text = f"At the last epoch (± standard error): {'; '.join(words)}; noise floor {floor:.2g} ({scheme} start)."
     return Picture(
         figure,
@@ -406,7 +338,7 @@ def distances(tables: Mapping[str, pd.DataFrame]) -> Picture:
 
 def spectra(values: Mapping[str, Mapping[str, ArrayLike]]) -> Picture:
     """Histograms of singular values, trained matrices against samples of fitted laws, one panel a layer."""
-    figure, axes = _axes(len(values), 1, 1.8 * len(values) + 0.5, sharex=True)
+    figure, axes = axes_grid(len(values), 1, 1.8 * len(values) + 0.5, sharex=True)
     words = []
     # a few loud networks would squeeze everything else into a corner
     limit = max(np.quantile(np.asarray(x), 0.998) for sets in values.values() for x in sets.values())
@@ -432,6 +364,6 @@ def spectra(values: Mapping[str, Mapping[str, ArrayLike]]) -> Picture:
         ax.set_yticks([])
     axes[-1, 0].set_xlabel("singular value")
     axes[len(values) // 2, 0].set_ylabel("density")
-    _legend(axes[0, 0])
+    legend(axes[0, 0])
     text = f"Mean of the largest singular value: {'; '.join(words)}."
     return Picture(figure, f"Histograms of singular values for each layer. {text}", f"What to see: {text}")

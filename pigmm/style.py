@@ -1,0 +1,80 @@
+"""How the book's figures look and how they are shown: colours, type, alt text, transparent SVG.
+
+Across the book a layer has one colour and a scheme one line style.  Drawings are transparent with mid-grey ink, so that
+they read on light and dark pages, and narrow enough for a phone.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import matplotlib.pyplot as plt
+import numpy as np
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import ArrayLike
+
+from .storage import write_whole
+
+__all__ = ["INK", "LAYER", "PALETTE", "STYLE", "TITLE", "Picture", "axes_grid", "band", "legend", "show"]
+
+INK = "#7a7a7a"
+PALETTE = sns.color_palette("colorblind")
+LAYER = {f"L{k + 1}": PALETTE[c] for k, c in enumerate((0, 1, 2, 4, 7, 9))}
+STYLE = {"gaussian": "-", "uniform": (0, (4, 1.5))}
+TITLE = {"gaussian": "Gaussian start", "uniform": "uniform start"}
+WIDTH = 6.0  # inches: at phone width the 11 point type is still about 7 points
+
+_RC: Any = {
+    "figure.facecolor": "none", "axes.facecolor": "none", "savefig.facecolor": "none", "font.size": 11,
+    "axes.titlesize": 11, "axes.labelsize": 11, "xtick.labelsize": 10, "ytick.labelsize": 10, "legend.fontsize": 10,
+    "legend.frameon": False, "axes.edgecolor": INK, "axes.labelcolor": INK, "text.color": INK, "xtick.color": INK,
+    "ytick.color": INK, "axes.titlecolor": INK, "axes.spines.top": False, "axes.spines.right": False,
+    "grid.color": INK, "grid.alpha": 0.25, "axes.grid": True, "axes.axisbelow": True, "lines.linewidth": 1.6,
+    "svg.hashsalt": "pigmm", "svg.fonttype": "path",
+}  # fmt: skip
+
+
+class Picture(NamedTuple):
+    """A figure, its description for screen readers, and the sentence that says what to see."""
+
+    figure: Figure
+    alt: str
+    see: str
+
+
+def show(picture: Picture, name: str) -> None:
+    """Display a picture as SVG with its alt text and sentence; also save it if PIGMM_OUTPUT names a folder."""
+    from IPython.display import SVG, Markdown, display
+
+    buffer = io.StringIO()
+    picture.figure.savefig(buffer, format="svg", bbox_inches="tight", metadata={"Date": None, "Creator": None})
+    plt.close(picture.figure)
+    svg = re.sub(r"<!--.*?-->", "", buffer.getvalue(), flags=re.DOTALL)
+    if folder := os.environ.get("PIGMM_OUTPUT"):
+        write_whole(Path(folder) / "figures" / f"{name}.svg", svg.encode())
+    display(SVG(svg), metadata={"image/svg+xml": {"alt": picture.alt}})
+    display(Markdown(f"*{picture.see}*"))
+
+
+def axes_grid(rows: int, columns: int, height: float, **options: Any) -> tuple[Figure, Any]:
+    with plt.rc_context(_RC):
+        return plt.subplots(
+            rows, columns, figsize=(WIDTH, height), squeeze=False, layout="constrained", **options
+        )  # fmt: skip
+
+
+def legend(ax: Axes, columns: int = 3, title: str | None = None) -> None:
+    """The labels of one panel, in a row above all panels, where no curve can be."""
+    handles, labels = ax.get_legend_handles_labels()
+    with plt.rc_context(_RC):
+        ax.figure.legend(handles, labels, loc="outside upper center", ncols=columns, title=title)
+
+
+def band(ax: Axes, x: ArrayLike, low: ArrayLike, high: ArrayLike, color: Any) -> None:
+    ax.fill_between(np.asarray(x), np.asarray(low), np.asarray(high), color=color, alpha=0.2, linewidth=0)
