@@ -208,7 +208,7 @@ def _pool(todo: list[Chunk], workers: int, report: Callable[..., None]) -> Itera
         poll()
         for future in futures:
             future.cancel()
-        cut.send_bytes(b"stop")  # seen by every worker, for none reads it
+        cut.send_bytes(b"stop")  # seen by every worker, for none reads it, even where a forked process holds a copy
         cut.close()
         pool.shutdown(wait=True, cancel_futures=True)
         lifeline.close()
@@ -229,7 +229,7 @@ def _collect(
 def _enter(counter: Any, lifeline: Any) -> None:
     """Begin a worker process; it ends when the main process says so on the lifeline, or dies."""
     global _counter
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # inherited already, but not on Windows
     _counter = counter
     threading.Thread(target=lambda: (wait_for_handles([lifeline]), os._exit(1)), daemon=True).start()
 

@@ -39,6 +39,7 @@ from pigmm import EnsembleConfig, PigmmError
         ("runs", 10.0, ["runs", "10.0", "integer"]),
         ("runs", True, ["runs", "True"]),
         ("runs", "10", ["runs", "'10'"]),
+        ("epochs", True, ["epochs", "True"]),
         ("epochs", 0, ["epochs", "0", "at least 1"]),
         ("batch_size", 0, ["batch_size", "at least 1"]),
         ("seed", -1, ["seed", "-1", "at least 0"]),
