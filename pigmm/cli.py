@@ -30,7 +30,6 @@ PARAMETERS = (
     "f6  T11 (columns)", "f7  T12", "f8  T13", "f9  T22 (rows)", "f10 T23", "f11 T33 (diagonal)",
     "f12 symmetric", "f13 antisymmetric",
 )  # fmt: skip
-TWO_SIDED_PARAMETERS = ("m", "v00", "vr", "vc", "vrc")
 HELP = {
     "dataset": "digits (bundled), mnist, fashion-mnist or cifar10",
     "hidden": "widths of the hidden layers, separated by commas",
@@ -236,7 +235,7 @@ def _print_fit(archive: Archive, layer: int) -> None:
     model = archive.model(archive.epochs, layer) if square else archive.two_sided(archive.epochs, layer)
     errors = model.parameter_errors(archive.runs)
     print(f"\nlayer {layer + 1} ({rows} x {columns}) after epoch {archive.epochs}: parameter, standard error")
-    names = PARAMETERS if square else TWO_SIDED_PARAMETERS
+    names = PARAMETERS if square else ("m", "v00", "vr", "vc", "vrc")
     for name, value, error in zip(names, model.parameters, errors, strict=True):
         print(f"  {name:<18} {value: .6f}  {error:.6f}")
 
