@@ -8,7 +8,7 @@ def main() -> None:
     for module in (mathematics, training):
         print(f"\n{(module.__doc__ or '').splitlines()[0]}")
         for label, seconds in module.rows():
-            print(f"{label:<60s} {1e3 * seconds:>12.3f} ms", flush=True)
+            print(f"{label:<78s} {1e3 * seconds:>12.3f} ms", flush=True)
 
 
 if __name__ == "__main__":
