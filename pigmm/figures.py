@@ -56,9 +56,9 @@ def matrices(W: ArrayLike, layer: str, epoch: int) -> Picture:
     ax.plot(x, np.exp(-0.5 * ((x - W.mean()) / W.std()) ** 2) / W.std() / np.sqrt(2 * np.pi), color=INK)
     ax.set(title="all entries", xlabel="weight", yticks=[], xlim=(-1.6 * limit, 1.6 * limit))
     alt = (
-        f"Heatmaps of layer {layer} at epoch {epoch}: {len(W[:3])} of {len(W)} networks look like unrelated noise; the mean "
-        f"over networks has entries between {mean.min():.3f} and {mean.max():.3f}, the standard deviation between "
-        f"{spread.min():.3f} and {spread.max():.3f}. A histogram of all entries lies beside a normal curve."
+        f"Heatmaps of layer {layer} at epoch {epoch}: {len(W[:3])} of {len(W)} networks look like unrelated noise; "
+        f"the mean over networks has entries between {mean.min():.3f} and {mean.max():.3f}, the standard deviation "
+        f"between {spread.min():.3f} and {spread.max():.3f}. A histogram of all entries lies beside a normal curve."
     )
     see = (
         f"What to see: single networks look unrelated, and what they share is statistical: every entry has mean about "

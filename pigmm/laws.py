@@ -77,7 +77,7 @@ class MatrixLaw(ABC):
             total -= block.dim * np.log(np.diag(scale)).sum() + 0.5 * (white * white).sum(axis=(1, 2))
         return total
 
-    def sample(self, R: int, *, seed: int) -> Array:
+    def sample(self, R: int, seed: int = 0) -> Array:
         """Draw R matrices, shape (R, M, N); the same seed gives the same matrices."""
         R = checked_runs(R, 1)
         if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:

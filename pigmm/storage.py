@@ -18,6 +18,8 @@ from .errors import PigmmError
 
 __all__ = ["npz_path", "read_arrays", "write_arrays", "write_whole"]
 
+_UMASK = os.umask(0)
+os.umask(_UMASK)
 _ADVICE = "Take the original file again, or train the ensemble anew."
 
 
@@ -31,6 +33,7 @@ def write_whole(path: str | os.PathLike[str], content: bytes) -> None:
             temporary = file.name
             file.write(content)
             file.flush()
+            os.chmod(temporary, 0o666 & ~_UMASK)  # as any other new file, not as a secret one
             os.fsync(file.fileno())
         os.replace(temporary, target)
     except OSError as error:
