@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from .config import DATASETS
 from .errors import PigmmError, nearest
 
-__all__ = ["Dataset", "cache_folder", "data_folder", "load_dataset", "require"]
+__all__ = ["Dataset", "cache_folder", "data_folder", "load_dataset", "require", "torchvision_datasets"]
 
 Bytes = NDArray[np.uint8]
 
@@ -230,7 +230,7 @@ def _missing(name: str, folder: Path, why: str) -> PigmmError:
 
 def _download(kind: str, name: str, root: Path) -> None:
     """Let torchvision fetch the files of a dataset."""
-    datasets = _torchvision_datasets()
+    datasets = torchvision_datasets()
     talk = io.StringIO()
     try:
         root.mkdir(parents=True, exist_ok=True)
@@ -241,7 +241,7 @@ def _download(kind: str, name: str, root: Path) -> None:
         raise _missing(name, root / _SOURCES[name][1], reason[-1][:200]) from None
 
 
-def _torchvision_datasets() -> Any:
+def torchvision_datasets() -> Any:
     """``torchvision.datasets``, also where torch is a CPU build and torchvision's compiled operators do not load.
 
     Datasets need none of those operators, but importing torchvision describes two of them to torch; they are declared
@@ -258,5 +258,5 @@ def _torchvision_datasets() -> Any:
     library = torch.library.Library("torchvision", "DEF")
     library.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
     library.define("qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-    _torchvision_datasets.library = library  # type: ignore[attr-defined]  # the declarations live as long as it does
+    torchvision_datasets.library = library  # type: ignore[attr-defined]  # the declarations live as long as it does
     return importlib.import_module("torchvision.datasets")

@@ -29,7 +29,7 @@ def no_network(monkeypatch):
     def refuse(self):
         raise OSError("no route to host")
 
-    kinds = datasets._torchvision_datasets()
+    kinds = datasets.torchvision_datasets()
     for kind in (kinds.MNIST, kinds.CIFAR10):
         monkeypatch.setattr(kind, "download", refuse)
 
