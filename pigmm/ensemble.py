@@ -127,7 +127,7 @@ def train(
     whole = functools.reduce(lambda a, b: Archive.merge([a, b]), (Archive.load(piece.finished) for piece in chunks))
     provenance = {
         **identity, "seed": config.seed, "python": platform.python_version(), "platform": platform.platform(),
-        "hardware": _processor(), "device": device, "workers": workers if client is None else repr(client),
+        "hardware": _processor(), "device": device, "workers": workers if client is None else "dask",
         "threads_per_worker": 1, "chunk": max(len(piece.runs) for piece in chunks),
         "date": date.isoformat(timespec="seconds"), "wall_seconds": round(time.perf_counter() - began, 3),
         "process_seconds": round(whole.provenance["wall_seconds"], 3),
