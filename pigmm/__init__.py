@@ -33,7 +33,7 @@ _HOME = {
     "train": "ensemble",
 }
 _MODULES = {
-    "archive", "builder", "cli", "config", "datasets", "ensemble", "errors", "evolution", "figures", "gaussianity",
+    "archive", "builder", "chunks", "cli", "config", "datasets", "ensemble", "errors", "evolution", "figures", "gaussianity",
     "graphs", "invariants", "irreps", "laws", "layout", "models", "moments", "network", "notebook", "storage", "style",
     "transport", "wick",
 }  # fmt: skip
