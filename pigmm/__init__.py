@@ -33,9 +33,9 @@ _HOME = {
     "train": "ensemble",
 }
 _MODULES = {
-    "archive", "builder", "chunks", "cli", "config", "datasets", "ensemble", "errors", "evolution", "figures", "gaussianity",
-    "graphs", "invariants", "irreps", "laws", "layout", "models", "moments", "network", "notebook", "storage", "style",
-    "transport", "wick",
+    "archive", "builder", "chunks", "cli", "config", "datasets", "ensemble", "errors", "evolution", "figures",
+    "gaussianity", "graphs", "invariants", "irreps", "laws", "layout", "models", "moments", "network", "notebook",
+    "storage", "style", "transport", "wick",
 }  # fmt: skip
 __all__ = ["__version__", *sorted(_HOME)]
 

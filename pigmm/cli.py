@@ -234,7 +234,7 @@ def _print_fit(archive: Archive, layer: int) -> None:
     square = rows == columns >= 4
     model = archive.model(archive.epochs, layer) if square else archive.two_sided(archive.epochs, layer)
     errors = model.parameter_errors(archive.runs)
-    print(f"\nlayer {layer + 1} ({rows} x {columns}) after epoch {archive.epochs}: parameter, standard error")
+    print(f"\nL{layer + 1} ({rows} x {columns}) after epoch {archive.epochs}: parameter, standard error")
     names = PARAMETERS if square else ("m", "v00", "vr", "vc", "vrc")
     for name, value, error in zip(names, model.parameters, errors, strict=True):
         print(f"  {name:<18} {value: .6f}  {error:.6f}")

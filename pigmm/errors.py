@@ -46,5 +46,5 @@ def nearest(name: object, choices: Iterable[str]) -> str:
     >>> nearest("xyz", ["gaussian", "uniform"])
     ''
     """
-    close = difflib.get_close_matches(str(name), list(choices), n=1)
+    close = difflib.get_close_matches(str(name), list(choices), n=1, cutoff=0.7)
     return f"Did you mean {close[0]!r}?" if close else ""

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Picture", "agreement", "curves", "distances", "drift", "error_shrinkage", "gains", "initial_z", "matrices",
-    "predictions", "show", "spectra", "two_measures", "variances",
+    "misses", "predictions", "show", "spectra", "two_measures", "variances",
 ]  # fmt: skip
 
 
@@ -40,7 +40,9 @@ def matrices(W: ArrayLike, layer: str, epoch: int) -> Picture:
     figure, axes = axes_grid(2, 3, 4.4)
     limit = 2.5 * W.std()
     panels = [(matrix, f"network {k + 1}") for k, matrix in enumerate(W[:3])]
-    panels += [(np.full_like(mean, np.nan), "")] * (3 - len(panels)) + [(mean, "mean"), (spread, "standard deviation")]
+    panels += [(np.full_like(mean, np.nan), "")] * (3 - len(panels))
+    panels += [(mean, f"mean\n{mean.min():.2f} to {mean.max():.2f}")]
+    panels += [(spread, f"std. deviation\n{spread.min():.2f} to {spread.max():.2f}")]
     for ax, (matrix, title) in zip(axes.flat, panels, strict=False):
         image = ax.imshow(matrix, cmap=sns.color_palette("vlag", as_cmap=True), vmin=-limit, vmax=limit)
         ax.set(title=title, xticks=[], yticks=[])
@@ -61,8 +63,8 @@ def matrices(W: ArrayLike, layer: str, epoch: int) -> Picture:
         f"between {spread.min():.3f} and {spread.max():.3f}. A histogram of all entries lies beside a normal curve."
     )
     see = (
-        f"What to see: single networks look unrelated, and what they share is statistical: every entry has mean about "
-        f"{W.mean():.3f} and standard deviation about {W.std():.3f}."
+        f"What to see: single networks look unrelated, and what they share is statistical: over all entries the mean "
+        f"is {W.mean():.3f} and the standard deviation {W.std():.3f}."
     )
     return Picture(figure, alt, see)
 
@@ -160,14 +162,14 @@ def two_measures(tables: Mapping[str, Mapping[str, pd.DataFrame]]) -> Picture:
             words.append(
                 f"{scheme} {layer} largest |z| {abs(top['z']):.1f} ({top['name']}, effect size {top['ratio']:.2f})"
             )
-        ax.set(xscale="log", yscale="log", xlabel="|difference| / spread", ylim=(0.02, 2 * highest))
+        ax.set(xscale="log", yscale="log", xlabel="effect size", ylim=(0.02, 2 * highest))
     axes[0, 0].set_ylabel("|z|: difference / its error")
     legend(axes[0, -1])
     return Picture(
         figure,
         f"Scatter of the effect size against |z| of cubic and quartic predictions. {'; '.join(words)}.",
-        "What to see: inside the grey band (|z| below 1.96) a prediction cannot be told from the truth; above it the "
-        f"law is refuted, however small the effect. The largest |z| is {highest:.1f}.",
+        "What to see: a true law leaves 95 % of points inside the grey band (|z| below 1.96), whatever the effect; "
+        f"points far above it refute the law. The largest |z| is {highest:.1f}.",
     )
 
 
@@ -177,9 +179,8 @@ def curves(tables: Mapping[str, pd.DataFrame]) -> Picture:
     words = []
     for k, (scheme, table) in enumerate(tables.items()):
         for ax, name in zip(axes[:, 0], ("accuracy", "loss"), strict=True):
-            ax.plot(
-                table["epoch"], table[f"{name}_median"], color=PALETTE[k], linestyle=STYLE[scheme], label=TITLE[scheme]
-            )
+            middle = table[f"{name}_median"]
+            ax.plot(table["epoch"], middle, color=PALETTE[k], linestyle=STYLE[scheme], label=TITLE[scheme])
             band(ax, table["epoch"], table[f"{name}_low"], table[f"{name}_high"], PALETTE[k])
         last = table.iloc[-1]
         words.append(
@@ -192,7 +193,7 @@ def curves(tables: Mapping[str, pd.DataFrame]) -> Picture:
     text = f"After epoch {int(last['epoch'])}: {'; '.join(words)}."
     return Picture(
         figure, f"Test accuracy and training loss by epoch, median and middle 80 % of networks. {text}",
-        f"What to see: {text} Bands hold the middle 80 % of networks.",
+        f"What to see: most networks learn within a few epochs, and a few stay behind. {text} Bands: the middle 80 %.",
     )  # fmt: skip
 
 
@@ -215,6 +216,7 @@ def drift(tables: Mapping[str, pd.DataFrame]) -> Picture:
         )
         ax.axvline(0, color=INK, linewidth=0.8)
         ax.set(xlabel="change / initial spread", ylim=(13.7, 0.3), yticks=range(1, 14))
+        ax.set_xscale("symlog", linthresh=1)
     names = last.drop_duplicates("paper").sort_values("paper")
     axes[0, 0].set_yticklabels(
         [f"I{p}  {n}" for p, n in zip(names["paper"], names["name"], strict=True)], family="monospace"
@@ -222,33 +224,69 @@ def drift(tables: Mapping[str, pd.DataFrame]) -> Picture:
     legend(axes[0, -1])
     end = int(last["epoch"].max())
     text = f"The largest change by epoch {end}, in initial spreads ± standard error: {'; '.join(words)}."
-    return Picture(figure, f"Bars for thirteen invariants, three layers, each scheme. {text}", f"What to see: {text}")
+    see = f"What to see: {text} The scale is linear up to one and logarithmic beyond; error bars are 95 % confidence."
+    return Picture(figure, f"Bars for thirteen invariants, three layers, each scheme. {text}", see)
 
 
 def variances(tables: Mapping[str, pd.DataFrame], unit: Mapping[str, float]) -> Picture:
-    """The variances of row sums, column sums and bulk by epoch, over the initial variance, one panel a layer."""
+    """Variances of row sums, column sums and bulk by epoch over the initial variance: layers down, schemes across."""
     layers = list(next(iter(tables.values()))["layer"].unique())
-    figure, axes = axes_grid(len(layers), 1, 1.9 * len(layers) + 0.6, sharex=True)
+    figure, axes = _schemes(tables, 1.8 * len(layers) + 0.8, rows=len(layers))
     kinds = (("f9", "row sums", 3), ("f6", "column sums", 0), ("f13", "bulk", 7))
     words = []
-    for ax, layer in zip(axes[:, 0], layers, strict=True):
-        for scheme, table in tables.items():
+    for column, (scheme, table) in enumerate(tables.items()):
+        for ax, layer in zip(axes[:, column], layers, strict=True):
             for name, label, color in kinds:
                 part = table[(table["layer"] == layer) & (table["parameter"] == name)]
                 y, e = part["value"] / unit[scheme], 1.96 * part["se"] / unit[scheme]
-                ax.plot(part["epoch"], y, color=PALETTE[color], linestyle=STYLE[scheme], label=f"{label}, {scheme}")
+                ax.plot(part["epoch"], y, color=PALETTE[color], label=label)
                 band(ax, part["epoch"], y - e, y + e, PALETTE[color])
                 words.append(f"{layer} {label} {scheme} {y.iloc[-1]:.2f}")
-        ax.axhline(1, color=INK, linewidth=0.8)
-        ax.set_title(layer, loc="left")
-    axes[-1, 0].set_xlabel("epoch")
-    axes[len(layers) // 2, 0].set_ylabel("variance / initial variance")
-    legend(axes[0, 0], columns=2)
+            ax.axhline(1, color=INK, linewidth=0.8)
+        axes[-1, column].set_xlabel("epoch")
+    for ax, layer in zip(axes[:, 0], layers, strict=True):
+        ax.set_ylabel(f"{layer}: variance /\ninitial variance")
+    legend(axes[0, 0])
     return Picture(
         figure,
         f"Variances of row sums, column sums and bulk by epoch over the initial variance; last: {', '.join(words)}.",
         "What to see: for independent entries the three would be equal; where they part, the weights of one neuron "
         "are correlated. Bands are 95 % confidence.",
+    )  # fmt: skip
+
+
+def misses(tables: Mapping[str, pd.DataFrame]) -> Picture:
+    """Root-mean-square effect size of the predictions of three laws by epoch: layers down, schemes across."""
+    layers = list(next(iter(tables.values()))["layer"].unique())
+    figure, axes = _schemes(tables, 1.7 * len(layers) + 0.8, rows=len(layers))
+    laws = (
+        ("2", "independent weights", 3, "-"),
+        ("5", "5 parameters", 0, (0, (1, 1))),
+        ("13", "13 parameters", 2, "-"),
+    )
+    words = []
+    for column, (scheme, table) in enumerate(tables.items()):
+        for ax, layer in zip(axes[:, column], layers, strict=True):
+            part = table[table["layer"] == layer]
+            for name, label, color, style in laws:
+                ax.plot(part["epoch"], part[f"miss_{name}"], color=PALETTE[color], linestyle=style, label=label)
+            ax.plot(part["epoch"], part["noise"], color=INK, linestyle="--", linewidth=1)
+            ax.set(yscale="log")
+            worst, last = part.loc[part["miss_2"].idxmax()], part.iloc[-1]
+            words.append(
+                f"{scheme} {layer}: independent weights at worst {worst['miss_2']:.2f} (epoch {int(worst['epoch'])}) "
+                f"where 13 parameters miss by {worst['miss_13']:.2f}; at the end {last['miss_2']:.2f} and "
+                f"{last['miss_13']:.2f}"
+            )
+        axes[-1, column].set_xlabel("epoch")
+    for ax, layer in zip(axes[:, 0], layers, strict=True):
+        ax.set_ylabel(f"{layer}: effect size\n(root mean square)")
+    legend(axes[0, 0])
+    return Picture(
+        figure,
+        f"Root-mean-square effect size of 348 predictions of three laws by epoch, log scale. {'; '.join(words)}.",
+        "What to see: where the upper curve stands above the other two, correlations between weights are needed to "
+        "predict; the dashed line is what a true law would show.",
     )  # fmt: skip
 
 
@@ -259,7 +297,7 @@ def gains(tables: Mapping[str, pd.DataFrame]) -> Picture:
     for ax, (scheme, table) in zip(axes[0], tables.items(), strict=True):
         for layer, part in table.groupby("layer"):
             ax.plot(part["epoch"], part["gain_13"], color=LAYER[str(layer)], label=layer)
-            margin = 1.96 * part["se"]
+            margin = (1.96 * part["se"]).where(part["se"] < part["gain_13"] / 2)  # near zero the error means nothing
             band(ax, part["epoch"], part["gain_13"] - margin, part["gain_13"] + margin, LAYER[str(layer)])
             ax.plot(part["epoch"], part["gain_5"], color=LAYER[str(layer)], linestyle=":")
             last = part.iloc[-1]
@@ -286,9 +324,9 @@ def predictions(tables: Mapping[str, pd.DataFrame]) -> Picture:
         for layer, part in table.groupby("layer"):
             color = LAYER[str(layer)]
             axes[0, column].plot(part["epoch"], part["ratio_median"], color=color, label=layer)
-            axes[0, column].plot(part["epoch"], part["ratio_max"], color=color, linewidth=0.9, linestyle=":")
+            axes[0, column].plot(part["epoch"], part["ratio_max"], color=color, linewidth=1.3, linestyle=":")
             axes[1, column].plot(part["epoch"], part["z_rms"], color=color)
-            axes[1, column].plot(part["epoch"], part["z_max"], color=color, linewidth=0.9, linestyle=":")
+            axes[1, column].plot(part["epoch"], part["z_max"], color=color, linewidth=1.3, linestyle=":")
             last = part.iloc[-1]
             words.append(
                 f"{scheme} {layer} median {last['ratio_median']:.3f}, largest {last['ratio_max']:.2f}, "
@@ -297,10 +335,11 @@ def predictions(tables: Mapping[str, pd.DataFrame]) -> Picture:
         for _, part in table.groupby("layer"):
             axes[0, column].plot(part["epoch"], part["ratio_noise"], color=INK, linestyle="--", linewidth=1)
         axes[1, column].axhline(1, color=INK, linestyle="--", linewidth=1)
+        axes[1, column].axhline(3.2, color=INK, linestyle=":", linewidth=1)  # largest of 348 independent normals
         axes[1, column].set_xlabel("epoch")
     for ax in axes.flat:
         ax.set_yscale("log")
-    axes[0, 0].set_ylabel("|difference| / spread")
+    axes[0, 0].set_ylabel("effect size")
     axes[1, 0].set_ylabel("|z|")
     legend(axes[0, -1])
     text = f"At the last epoch: {'; '.join(words)}."
@@ -308,7 +347,7 @@ def predictions(tables: Mapping[str, pd.DataFrame]) -> Picture:
         figure,
         f"Deviation of predictions by epoch, effect size above and |z| below, log scales. {text}",
         "What to see: solid lines are the median (top) and root mean square (bottom) over 348 invariants, dotted ones "
-        "the largest; dashed is what a true law would give.",
+        "the largest; the grey lines are what a true law would give.",
     )  # fmt: skip
 
 
@@ -319,7 +358,7 @@ def distances(tables: Mapping[str, pd.DataFrame]) -> Picture:
     for ax, (scheme, table) in zip(axes[0], tables.items(), strict=True):
         for layer, part in table.groupby("layer"):
             ax.plot(part["epoch"], part["w2_squared"], color=LAYER[str(layer)], label=layer)
-            margin = 1.96 * part["se"]
+            margin = (1.96 * part["se"]).where(part["se"] < part["w2_squared"] / 2)  # near zero it means nothing
             band(ax, part["epoch"], part["w2_squared"] - margin, part["w2_squared"] + margin, LAYER[str(layer)])
             last = part.iloc[-1]
             words.append(f"{scheme} {layer} {last['w2_squared']:.2f} ± {last['se']:.2f}")
@@ -353,17 +392,20 @@ def spectra(values: Mapping[str, Mapping[str, ArrayLike]]) -> Picture:
                 ax.stairs(
                     height,
                     edges,
-                    color=PALETTE[(3, 9)[k - 1]],
+                    color=(PALETTE[3], INK)[k - 1],
                     linestyle=("--", "-")[k - 1],
                     linewidth=1.5,
                     label=label,
                 )
-        largest = {label: x.max(axis=1).mean() for label, x in arrays.items()}
-        words.append(f"{layer}: " + ", ".join(f"{label} {value:.2f}" for label, value in largest.items()))
+        typical = {label: np.median(x) for label, x in arrays.items()}
+        words.append(f"{layer}: " + ", ".join(f"{label} {value:.2f}" for label, value in typical.items()))
         ax.set_title(layer, loc="left")
         ax.set_yticks([])
     axes[-1, 0].set_xlabel("singular value")
     axes[len(values) // 2, 0].set_ylabel("density")
     legend(axes[0, 0])
-    text = f"Mean of the largest singular value: {'; '.join(words)}."
-    return Picture(figure, f"Histograms of singular values for each layer. {text}", f"What to see: {text}")
+    return Picture(
+        figure,
+        f"Histograms of singular values for each layer. Median singular value: {'; '.join(words)}.",
+        "What to see: where the filled histogram and the lines differ, the fitted laws do not know the spectrum.",
+    )  # fmt: skip

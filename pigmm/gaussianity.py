@@ -165,7 +165,9 @@ def symmetry_test(W: ArrayLike) -> SymmetryTest:
 
     Under S_D x S_D the eight means ``<x2>, <x1 x2>, <u1.u2>, <u1.u3>, <u2.u3>`` and ``<x2²>, <u3.u3>/(D-1),
     <|S|²>/dim V2``, each of the last three minus ``<|A|²>/dim V3``, vanish.  Hotelling's
-    ``T² (R-8)/(8(R-1)) ~ F(8, R-8)`` tests them together; one exchangeable side is enough for the null to hold.
+    ``T² (R-8)/(8(R-1)) ~ F(8, R-8)`` tests them together; one exchangeable side is enough for the null to hold.  The
+    null is exact, the p-value is for large R: contrasts that are squares are skewed, and at D = 10 the nominal 5 % is
+    about 8 % for R = 100 and 6 % for R = 1000.
 
     Parameters
     ----------

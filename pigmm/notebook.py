@@ -22,7 +22,7 @@ from .config import INITS, EnsembleConfig
 from .errors import PigmmError, nearest
 from .storage import write_whole
 
-__all__ = ["PROFILES", "Settings", "ensembles", "finish", "open_archive", "provenance_lines", "settings"]
+__all__ = ["PROFILES", "Settings", "ensemble", "ensembles", "finish", "open_archive", "provenance_lines", "settings"]
 
 PROFILES = {
     "paper": "the published MNIST archives",
@@ -123,6 +123,12 @@ def ensembles(chosen: Settings) -> dict[str, Archive]:
     for scheme, config in chosen.configs.items():
         archives[scheme] = open_archive(config, workers=chosen.workers)
     return archives
+
+
+def ensemble(namespace: Mapping[str, Any], extras: Iterable[str] = ()) -> Archive:
+    """The one archive that a notebook's parameters describe; with ``init`` left at "both", the Gaussian one."""
+    chosen = settings(namespace, extras)
+    return open_archive(next(iter(chosen.configs.values())), workers=chosen.workers)
 
 
 def open_archive(config: EnsembleConfig, *, workers: int | None = None, announce: bool = True) -> Archive:

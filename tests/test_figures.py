@@ -31,6 +31,7 @@ def pictures():
         "drift": lambda: figures.drift(each(ev.drift)),
         "variances": lambda: figures.variances(each(ev.parameters), {"gaussian": 0.1, "uniform": 0.1 / 3}),
         "gains": lambda: figures.gains(each(ev.gains)),
+        "misses": lambda: figures.misses(each(ev.misses)),
         "predictions": lambda: figures.predictions(each(ev.predictions)),
         "distances": lambda: figures.distances(each(ev.distances)),
         "spectra": lambda: figures.spectra({"L1": singular, "L2": singular}),
