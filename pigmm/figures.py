@@ -272,6 +272,8 @@ def misses(tables: Mapping[str, pd.DataFrame]) -> Picture:
                 ax.plot(part["epoch"], part[f"miss_{name}"], color=PALETTE[color], linestyle=style, label=label)
             ax.plot(part["epoch"], part["noise"], color=INK, linestyle="--", linewidth=1)
             ax.set(yscale="log")
+            ax.set_yticks([0.05, 0.1, 0.2, 0.4], ["0.05", "0.1", "0.2", "0.4"])
+            ax.minorticks_off()
             worst, last = part.loc[part["miss_2"].idxmax()], part.iloc[-1]
             words.append(
                 f"{scheme} {layer}: independent weights at worst {worst['miss_2']:.2f} (epoch {int(worst['epoch'])}) "
@@ -303,7 +305,8 @@ def gains(tables: Mapping[str, pd.DataFrame]) -> Picture:
             last = part.iloc[-1]
             words.append(f"{scheme} {layer} {last['gain_13']:.2f} (5 parameters {last['gain_5']:.2f})")
         ax.axhline(table["null_13"].iloc[0], color=INK, linestyle="--", linewidth=1)
-        ax.set(xlabel="epoch", yscale="log", ylim=(min(table[["gain_5", "gain_13"]].min()) / 2, None))
+        ax.set(xlabel="epoch", yscale="log")
+    axes[0, 0].set_ylim(bottom=min(table["null_5"].min() for table in tables.values()) / 10)  # all panels share it
     axes[0, 0].set_ylabel("log-likelihood gain\n(nats per network)")
     legend(axes[0, -1])
     noise = table["null_13"].iloc[0]
@@ -364,7 +367,8 @@ def distances(tables: Mapping[str, pd.DataFrame]) -> Picture:
             words.append(f"{scheme} {layer} {last['w2_squared']:.2f} ± {last['se']:.2f}")
         floor = table["floor"].iloc[0]
         ax.axhline(floor, color=INK, linestyle="--", linewidth=1)
-        ax.set(xlabel="epoch", yscale="log", ylim=(floor / 2, None))
+        ax.set(xlabel="epoch", yscale="log")
+    axes[0, 0].set_ylim(bottom=min(table["floor"].min() for table in tables.values()) / 2)  # all panels share it
     axes[0, 0].set_ylabel("squared distance $W_2^2$\n(squared weights)")
     legend(axes[0, -1])
     text = f"At the last epoch (± standard error): {'; '.join(words)}; noise floor {floor:.2g} ({scheme} start)."
@@ -380,7 +384,7 @@ def spectra(values: Mapping[str, Mapping[str, ArrayLike]]) -> Picture:
     figure, axes = axes_grid(len(values), 1, 1.8 * len(values) + 0.5, sharex=True)
     words = []
     # a few loud networks would squeeze everything else into a corner
-    limit = max(np.quantile(np.asarray(x), 0.998) for sets in values.values() for x in sets.values())
+    limit = max(np.quantile(np.asarray(x), 0.99) for sets in values.values() for x in sets.values())
     for ax, (layer, sets) in zip(axes[:, 0], values.items(), strict=True):
         arrays = {label: np.asarray(x) for label, x in sets.items()}
         edges = np.linspace(0, limit, 50)
