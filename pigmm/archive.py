@@ -181,7 +181,10 @@ class Archive:
         PigmmError
             If the configurations differ in more than their runs, or runs are missing or doubled.
         """
-        parts = sorted(archives, key=lambda archive: archive.first_run)
+        parts = list(archives) if isinstance(archives, Iterable) else [archives]
+        if strangers := [type(part).__name__ for part in parts if not isinstance(part, Archive)]:
+            raise PigmmError.of("merge", got=", ".join(strangers), allowed="archives")
+        parts.sort(key=lambda archive: archive.first_run)
         if not parts:
             raise PigmmError.of("merge", got="no archive", allowed="at least one")
         whole = parts[0]
@@ -238,17 +241,20 @@ class Archive:
             If a file is missing, cut short, not an archive, or differs from what its sidecar says.
         """
         header, arrays = read_arrays(path, FORMAT)
-        names = {name.rsplit("/", 1)[0] for name in arrays if name.startswith("all/")}
-        moments = {name: Moments.from_arrays(arrays, name) for name in sorted(names)}
-        for name in sorted(names):
-            twin = "alive" + name.removeprefix("all")
-            moments[twin] = Moments.from_arrays(arrays, twin) if f"{twin}/count" in arrays else moments[name]
-        return cls(
-            template=EnsembleConfig.from_dict(header["config"]), first_run=header["first_run"], moments=moments,
-            kept={name: array for name, array in arrays.items() if name.startswith("weights/")},
-            loss=arrays["loss"].astype(np.float64), test_accuracy=arrays["test_accuracy"].astype(np.float64),
-            dead_units=arrays["dead_units"].astype(np.int64), provenance=header["provenance"],
-        )  # fmt: skip
+        try:
+            names = {name.rsplit("/", 1)[0] for name in arrays if name.startswith("all/")}
+            moments = {name: Moments.from_arrays(arrays, name) for name in sorted(names)}
+            for name in sorted(names):
+                twin = "alive" + name.removeprefix("all")
+                moments[twin] = Moments.from_arrays(arrays, twin) if f"{twin}/count" in arrays else moments[name]
+            return cls(
+                template=EnsembleConfig.from_dict(header["config"]), first_run=header["first_run"], moments=moments,
+                kept={name: array for name, array in arrays.items() if name.startswith("weights/")},
+                loss=arrays["loss"].astype(np.float64), test_accuracy=arrays["test_accuracy"].astype(np.float64),
+                dead_units=arrays["dead_units"].astype(np.int64), provenance=header["provenance"],
+            )  # fmt: skip
+        except (KeyError, TypeError, AttributeError) as error:
+            raise PigmmError.of(f"{path} lacks {error}", allowed="an archive with all its entries") from error
 
     # ---- checks of arguments
 
@@ -315,7 +321,7 @@ def load(name: str | os.PathLike[str]) -> Archive:
     """
     if isinstance(name, str) and name in published():
         return Archive.load(_published_folder() / f"{name}.npz")
-    if isinstance(name, str | os.PathLike) and npz_path(name).exists():
+    if isinstance(name, str | os.PathLike) and os.path.exists(npz_path(name)):
         return Archive.load(name)
     raise PigmmError.of(
         "archive", got=str(name), allowed=f"a published name ({', '.join(published())}) or the path of an NPZ file",

@@ -59,15 +59,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         options.command(options)
-        sys.stdout.flush()
+        if sys.stdout is not None:  # closed, as in `pigmm list >&-`
+            sys.stdout.flush()
     except KeyboardInterrupt as stop:
         print(": ".join(["pigmm: interrupted", *map(str, stop.args)]), file=sys.stderr)  # training says what is kept
         return 130
     except BrokenPipeError:  # the reader of our output left, as in `pigmm list | head -1`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except (PigmmError, OSError) as error:
-        print("pigmm:", " ".join(str(error).split()), file=sys.stderr)
+    except (PigmmError, OSError, MemoryError) as error:
+        text = " ".join(str(error).split()) or "out of memory"
+        print("pigmm:", text, file=sys.stderr)
         return 2
     return 0
 
@@ -89,6 +91,7 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--device", default="cpu", help="cpu or cuda (default: cpu)")
     train.add_argument("--workers", type=int, help="processes (default: one for each core)")
     train.add_argument("--chunk", type=int, help="networks trained together in one process")
+    train.add_argument("--checkpoint-dir", metavar="FOLDER", help="keeps unfinished work (default: the cache folder)")
     train.add_argument("--no-resume", action="store_true", help="train anew, even where finished parts are kept")
     train.add_argument("--quiet", action="store_true", help="no progress bar")
     train.add_argument("--output", metavar="FILE.npz", help="where to write (default: named after the ensemble)")
@@ -122,13 +125,15 @@ def _train(options: argparse.Namespace) -> None:
 
     config = pigmm.EnsembleConfig(**{name: getattr(options, name) for name in HELP})
     output = Path(options.output or f"{config.dataset}-{config.init}-{config.digest()}.npz")
-    if output.suffix != ".npz" or not output.parent.is_dir():  # said now, not after hours of training
-        raise PigmmError.of("--output", got=str(output), allowed="a file name ending in .npz in an existing folder")
+    clash = output.is_dir() or output.with_suffix(".json").is_dir()
+    if output.suffix != ".npz" or clash or not os.access(output.parent, os.W_OK):  # said now, not after hours
+        allowed = "a file name ending in .npz in an existing, writable folder"
+        raise PigmmError.of("--output", got=str(output), allowed=allowed)
     archive = pigmm.train(
         config, device=options.device, workers=options.workers, chunk=options.chunk,
-        progress=not options.quiet, resume=not options.no_resume,
+        progress=not options.quiet, resume=not options.no_resume, checkpoint_dir=options.checkpoint_dir,
+        output=output,
     )  # fmt: skip
-    archive.save(output)
     print(f"{output}: {_summary(archive.config)}; test accuracy {archive.accuracy.mean():.3f}")
 
 
@@ -140,8 +145,9 @@ def _run(options: argparse.Namespace) -> None:
     path = _notebook(options.notebook)
     try:
         known = papermill.inspect_notebook(str(path))
-    except ValueError as error:
-        raise PigmmError.of(str(path), got=str(error), allowed="a notebook with a Python kernel") from None
+    except Exception as error:  # nbformat, jsonschema and json each have their own
+        text = str(error).splitlines()[0][:200]
+        raise PigmmError.of(str(path), got=text, allowed="a notebook with a Python kernel") from None
     given = _parameters(known, options.parameters)
     code = [cell.source for cell in papermill.iorw.load_notebook_node(str(path)).cells if cell.cell_type == "code"]
     key = json.dumps([__version__, code, given], sort_keys=True)
@@ -157,6 +163,8 @@ def _run(options: argparse.Namespace) -> None:
     except papermill.PapermillExecutionError as error:
         where = f"{path.name}, cell {error.exec_count}"
         raise PigmmError(f"{where}: {error.ename}: {error.evalue} [see {executed}]") from None
+    except Exception as error:  # a kernel that dies, a file that is no notebook: one line, not papermill's pages
+        raise PigmmError(f"{path.name}: {type(error).__name__}: {str(error).splitlines()[0][:200]}") from None
     finally:
         del os.environ["PIGMM_OUTPUT"]
     print(folder)
@@ -226,7 +234,10 @@ def _show(options: argparse.Namespace) -> None:
     lowest, middle, highest = np.quantile(archive.accuracy, [0, 0.5, 1])
     print(f"\ntest accuracy of the networks: lowest {lowest:.3f}, median {middle:.3f}, highest {highest:.3f}")
     for layer in range(len(archive.layers)):
-        _print_fit(archive, layer)
+        try:
+            _print_fit(archive, layer)
+        except PigmmError as error:  # two networks, or a layer of one neuron
+            print(f"\nL{layer + 1}: no fit; {error}")
 
 
 def _print_fit(archive: Archive, layer: int) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from numbers import Integral, Real
@@ -148,13 +147,13 @@ def _choice(what: str, value: Any, choices: Iterable[str]) -> str:
 
 
 def _integer(what: str, value: Any, least: int, fix: str | None = None) -> int:
-    if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
+    if isinstance(value, bool) or not isinstance(value, Integral) or not least <= int(value) < 2**63:
         raise PigmmError.of(what, got=value, allowed=f"an integer of at least {least}", fix=fix)
     return int(value)
 
 
 def _number(what: str, value: Any, *, zero: bool) -> float:
-    ok = isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
+    ok = isinstance(value, Real) and not isinstance(value, bool) and -1e300 < value < 1e300  # type: ignore[operator]
     if not ok or value < 0 or (value == 0 and not zero):
         raise PigmmError.of(what, got=value, allowed=f"a finite number {'>= 0' if zero else '> 0'}")
     return float(value) + 0.0  # so that -0.0 and 0.0 have one digest

@@ -30,6 +30,11 @@ from .config import EnsembleConfig
 from .datasets import cache_folder, load_dataset, require
 from .errors import PigmmError, nearest
 
+try:
+    import fcntl
+except ImportError:  # Windows has no such lock; two trainings at once are then up to the user
+    fcntl = None  # type: ignore[assignment]
+
 __all__ = ["default_chunk", "split_runs", "train"]
 
 
@@ -43,6 +48,7 @@ def train(
     checkpoint_dir: str | os.PathLike[str] | None = None,
     chunk: int | None = None,
     checkpoint_seconds: float = 20.0,
+    output: str | os.PathLike[str] | None = None,
 ) -> Archive:
     """Train the networks of ``config`` and return the archive of their weights' statistics.
 
@@ -60,6 +66,7 @@ def train(
     resume : go on from checkpoints of the same configuration, versions, data and chunks; False discards them
     checkpoint_dir : folder for checkpoints, instead of ``pigmm/checkpoints`` in the platform's cache folder
     chunk : runs trained as one stack, at most; chosen by size by default
+    output : where to save the archive before the checkpoints are removed; by default it is only returned
     checkpoint_seconds : least time between two checkpoints of a running chunk, written at ends of epochs
 
     Raises
@@ -83,6 +90,8 @@ def train(
     for name, count in (("workers", workers), ("chunk", chunk)):
         if count is not None and (isinstance(count, bool) or not isinstance(count, int) or count < 1):
             raise PigmmError.of(name, got=count, allowed="an integer of at least 1, or None")
+    if checkpoint_dir is not None and not isinstance(checkpoint_dir, str | os.PathLike):
+        raise PigmmError.of("checkpoint_dir", got=checkpoint_dir, allowed="a folder, or None")
     if not isinstance(checkpoint_seconds, int | float) or not checkpoint_seconds >= 0:
         raise PigmmError.of("checkpoint_seconds", got=checkpoint_seconds, allowed="a number of seconds >= 0")
     if client is not None and not hasattr(client, "get_executor"):
@@ -103,18 +112,39 @@ def train(
         Chunk(config, runs.start, runs.stop, device, folder, identity, checkpoint_seconds)
         for runs in split_runs(config.run_numbers, chunk or default_chunk(config, device))
     ]
+    with _alone(folder):
+        whole, processes = _all_chunks(config, chunks, folder, resume, workers, client, device, progress)
+        provenance = {
+            **identity, "seed": config.seed, "python": platform.python_version(), "platform": platform.platform(),
+            "hardware": _processor(), "device": device, "workers": processes if client is None else "dask",
+            "threads_per_worker": 1, "chunk": max(len(piece.runs) for piece in chunks),
+            "date": date.isoformat(timespec="seconds"), "wall_seconds": round(time.perf_counter() - began, 3),
+            "process_seconds": round(whole.provenance["wall_seconds"], 3),
+        }  # fmt: skip
+        archive = replace(whole, provenance=provenance)
+        if output is not None:
+            archive.save(output)  # before the checkpoints go, so that a full disk costs nothing but another try
+        _remove(folder)
+    return archive
+
+
+def _all_chunks(
+    config: EnsembleConfig, chunks: list[Chunk], folder: Path, resume: bool, workers: int | None, client: Any,
+    device: str, progress: bool,
+) -> tuple[Archive, int]:  # fmt: skip
+    """Train what is not finished yet; the merged archive and the number of workers it took."""
     if not resume:
         _remove(folder)
     _note_strangers(folder, chunks)
     done = {piece: epochs_done(piece) for piece in chunks} if folder.exists() else dict.fromkeys(chunks, 0)
     todo = [piece for piece in chunks if done[piece] < config.epochs]
-    workers = _workers(workers, todo, device)
+    processes = _workers(workers, todo, device)
 
     with _bar(config, sum(len(c.runs) * epochs for c, epochs in done.items()), progress) as report:
         try:
             finished = len(chunks) - len(todo)
             report(0, f"{finished}/{len(chunks)} chunks")
-            for piece, archive in _results(todo, workers, client, report):
+            for piece, archive in _results(todo, processes, client, report):
                 archive.save(piece.finished)
                 piece.running.unlink(missing_ok=True)
                 finished += 1
@@ -124,16 +154,35 @@ def train(
                 f"stopped with {finished} of {len(chunks)} chunks finished; the same call goes on from {folder}"
             ) from None
 
-    whole = functools.reduce(lambda a, b: Archive.merge([a, b]), (Archive.load(piece.finished) for piece in chunks))
-    provenance = {
-        **identity, "seed": config.seed, "python": platform.python_version(), "platform": platform.platform(),
-        "hardware": _processor(), "device": device, "workers": workers if client is None else "dask",
-        "threads_per_worker": 1, "chunk": max(len(piece.runs) for piece in chunks),
-        "date": date.isoformat(timespec="seconds"), "wall_seconds": round(time.perf_counter() - began, 3),
-        "process_seconds": round(whole.provenance["wall_seconds"], 3),
-    }  # fmt: skip
-    _remove(folder)
-    return replace(whole, provenance=provenance)
+    parts = (Archive.load(piece.finished) for piece in chunks)
+    return functools.reduce(lambda a, b: Archive.merge([a, b]), parts), processes
+
+
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Keep the checkpoints of one configuration to this process; a folder that cannot be written shows here too."""
+    path = folder.with_name(f"{folder.name}.lock")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = path.open("w")
+    except OSError as error:
+        raise PigmmError.of(
+            f"cannot keep checkpoints in {folder.parent}", got=error.strerror or str(error),
+            fix="Name another folder: checkpoint_dir=, or --checkpoint-dir on the command line.",
+        ) from error  # fmt: skip
+    with file:
+        try:
+            if fcntl is not None:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise PigmmError.of(
+                f"this configuration is being trained by another process (lock {path})",
+                fix="Wait for it, or give this training another checkpoint_dir (--checkpoint-dir).",
+            ) from error
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)
 
 
 def split_runs(runs: range, chunk: int) -> list[range]:

@@ -9,6 +9,9 @@ from typing import Any
 __all__ = ["PigmmError", "nearest"]
 
 
+_ABSENT = object()
+
+
 class PigmmError(ValueError):
     """Everything that goes wrong because of an input, a file or the surroundings.
 
@@ -24,10 +27,10 @@ class PigmmError(ValueError):
     """
 
     @classmethod
-    def of(cls, what: str, *, got: Any = None, allowed: str | None = None, fix: str | None = None) -> PigmmError:
+    def of(cls, what: str, *, got: Any = _ABSENT, allowed: str | None = None, fix: str | None = None) -> PigmmError:
         """Build the message ``what: got …; allowed: …. fix``; parts left out are not printed."""
         parts = []
-        if got is not None:
+        if got is not _ABSENT:
             text = got if isinstance(got, str) and " " in got else repr(got)
             parts.append("got " + (text if len(text) <= 200 else text[:197] + "..."))
         if allowed is not None:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -82,33 +83,63 @@ def compare(
             "model", got=f"{type(model).__name__} of shape {getattr(model, 'shape', None)}",
             allowed=f"a law of {batch.shape[1]}x{batch.shape[2]} matrices, like W",
         )  # fmt: skip
-    moments = Moments.of(np.concatenate([sufficient_statistics(batch), evaluate(chosen, batch)], axis=1), STATISTICS)
-    return comparison_table(chosen, moments, GaussianMatrixModel.fit(batch) if model is None else model, model is None)
+    if not np.ptp(batch, axis=0).any():
+        raise PigmmError.of("W", got="matrices that are all equal", allowed="matrices that differ")
+    scale = _unit(batch)  # z does not depend on the unit; in units of order one nothing over- or underflows
+    batch = batch / scale
+    law = GaussianMatrixModel.fit(batch) if model is None else _rescaled(model, scale)
+    t, values = sufficient_statistics(batch), evaluate(chosen, batch)
+    moments = Moments.of(np.concatenate([t, values], axis=1), STATISTICS)
+    psi = None
+    if model is None:  # run by run, where less cancels than in the moments
+        influence = values - values.mean(axis=0) - (t - t.mean(axis=0)) @ wick.jacobian(chosen, law).T
+        psi = (influence**2).sum(axis=0) / (len(batch) - 1)
+    table = comparison_table(chosen, moments, law, model is None, psi)
+    factor = scale ** table["degree"]
+    for column in ("measured", "sd", "se", "predicted", "se_difference"):
+        table[column] *= factor
+    return table
+
+
+def _unit(batch: Array) -> float:
+    """The power of two next to the largest weight."""
+    return float(2.0 ** np.round(np.log2(np.abs(batch).max())))
+
+
+def _rescaled(model: MatrixLaw, scale: float) -> GaussianMatrixModel:
+    """The law of W/scale when W has the law ``model``."""
+    law: GaussianMatrixModel = model.to_diagonal()  # type: ignore[attr-defined]
+    return GaussianMatrixModel(law.parameters / np.repeat([scale, scale**2], [2, 11]), law.dim)
 
 
 def comparison_table(
-    graphs: Sequence[InvariantGraph], moments: Moments, model: MatrixLaw, fitted: bool = True
+    graphs: Sequence[InvariantGraph],
+    moments: Moments,
+    model: MatrixLaw,
+    fitted: bool = True,
+    psi: Array | None = None,
 ) -> pd.DataFrame:
-    """The table of :func:`compare` from the moments of (13 statistics, invariants); ``fitted``: to these very runs."""
-    try:
-        import pandas as pd
-    except ImportError as error:
-        raise PigmmError.of("tables need pandas", fix='Install it with: pip install "pigmm[figures]".') from error
-    R = moments.count
+    """The table of :func:`compare` from the moments of (13 statistics, invariants); ``fitted``: to these very runs.
+
+    ``psi``: variance over runs of the influence of each invariant, by default taken from the moments.
+    """
+    pd, R = _pandas(), moments.count
     measured, predicted = moments.mean[STATISTICS:], wick.expectation(graphs, model)
     variance = np.clip(moments.squares[STATISTICS:], 0, None) / (R - 1)
     degree = np.array([graph.degree for graph in graphs])
-    psi, free = variance, np.ones(len(graphs), bool)
-    if fitted:
-        psi, free = _influence_variance(graphs, moments, model), degree > 2
+    free = degree > 2 if fitted else np.ones(len(graphs), bool)
+    if psi is None:
+        psi = _influence_variance(graphs, moments, model) if fitted else variance
     se_difference = np.sqrt(psi / R)
     difference = measured - predicted
-    # what rounding alone can do: below it a difference is no difference
-    noise = 1e-12 * (np.abs(measured) + np.abs(predicted) + np.sqrt(variance))
-    meaningful = free & ((np.abs(difference) > noise) | (se_difference > noise))
-    z = np.divide(difference, se_difference, out=np.zeros_like(difference), where=meaningful & (se_difference > 0))
-    certain = meaningful & (se_difference == 0)
-    z[certain] = np.inf * np.sign(difference[certain])
+    rounding = 1e-14 * (np.abs(measured) + np.abs(predicted))
+    if (drowned := free & (rounding > 0.1 * se_difference)).any():
+        raise PigmmError.of(
+            "W", got=f"differences that drown in rounding, first at {graphs[int(drowned.argmax())].name}",
+            allowed="a mean that is not thousands of times the spread",
+            fix="Subtract a constant from all weights first: whether the law is Gaussian does not depend on it.",
+        )  # fmt: skip
+    z = np.divide(difference, se_difference, out=np.zeros_like(difference), where=free & (se_difference > 0))
     p = 2 * stats.norm.sf(np.abs(z))
     adjusted = np.ones_like(p)
     if free.any():
@@ -128,6 +159,14 @@ def comparison_table(
         "p": p,
         "p_adjusted": adjusted,
     })  # fmt: skip
+
+
+def _pandas() -> ModuleType:
+    try:
+        import pandas
+    except ImportError as error:
+        raise PigmmError.of("tables need pandas", fix='Install it with: pip install "pigmm[figures]".') from error
+    return pandas
 
 
 def _influence_variance(graphs: Sequence[InvariantGraph], moments: Moments, model: MatrixLaw) -> Array:
@@ -154,8 +193,7 @@ class SymmetryTest:
     @property
     def contrasts(self) -> pd.DataFrame:
         """name, value (mean over runs), se, z: one row a contrast."""
-        import pandas as pd
-
+        pd = _pandas()
         z = np.divide(self.values, self.errors, out=np.zeros(8), where=self.errors > 0)
         return pd.DataFrame({"name": CONTRASTS, "value": self.values, "se": self.errors, "z": z})
 
@@ -184,7 +222,10 @@ def symmetry_test(W: ArrayLike) -> SymmetryTest:
     >>> bool(symmetry_test(W).pvalue < 1e-6)
     True
     """
-    return symmetry_from_moments(Moments.of(sufficient_statistics(W), STATISTICS))
+    batch = as_matrices(W, square=True, min_dim=4)
+    if not batch.any():
+        raise PigmmError.of("W", got="matrices of zeros", allowed="matrices that differ")
+    return symmetry_from_moments(Moments.of(sufficient_statistics(batch / _unit(batch)), STATISTICS))
 
 
 def symmetry_from_moments(moments: Moments) -> SymmetryTest:
@@ -201,6 +242,11 @@ def symmetry_from_moments(moments: Moments) -> SymmetryTest:
     if not (errors > 0).all():
         raise PigmmError.of("W", got="contrasts that do not vary over the matrices", allowed="matrices that differ")
     z = values / errors  # units of weight and of weight squared are mixed: solve in standard errors
-    statistic = float(z @ np.linalg.solve(covariance / np.outer(errors, errors), z))
+    correlation = covariance / np.outer(errors, errors)
+    if np.linalg.eigvalsh(correlation)[0] < 1e-10:
+        raise PigmmError.of(
+            "W", got="contrasts that depend on each other", allowed="at least nine matrices that differ in all entries"
+        )
+    statistic = float(z @ np.linalg.solve(correlation, z))
     f = statistic * (R - 8) / (8 * (R - 1))
     return SymmetryTest(R, statistic, f, float(stats.f.sf(f, 8, R - 8)), values, errors)

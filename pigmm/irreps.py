@@ -33,9 +33,11 @@ def as_matrices(W: ArrayLike, *, square: bool = False, min_dim: int = 1, min_run
         Names the shape, dtype or first non-finite matrix when the input cannot be such a batch.
     """
     try:
+        if np.ma.is_masked(W):
+            raise ValueError("a masked array with masked entries")
         given = np.asarray(W)
-    except ValueError as error:
-        raise PigmmError.of("W", got="a ragged sequence", allowed="an array of shape (R, M, N)") from error
+    except (ValueError, TypeError, RuntimeError) as error:  # ragged lists, tensors that need detaching
+        raise PigmmError.of("W", got=str(error).splitlines()[0], allowed="a real array of shape (R, M, N)") from error
     if given.dtype.kind not in "fiub":
         raise PigmmError.of("W", got=f"dtype {given.dtype}", allowed="real numbers", fix="Convert it to float64.")
     if given.ndim == 2:
@@ -114,9 +116,9 @@ class Diagonal:
     dim: int
 
     def __post_init__(self) -> None:
-        if isinstance(self.dim, bool) or not isinstance(self.dim, int | np.integer) or self.dim < 4:
+        if isinstance(self.dim, bool) or not isinstance(self.dim, int | np.integer) or not 4 <= self.dim <= 10**6:
             raise PigmmError.of(
-                "dim", got=self.dim, allowed="an integer of at least 4",
+                "dim", got=self.dim, allowed="an integer of at least 4 (and at most a million)",
                 fix="Below 4 the space V2 is empty and the 13 parameters are not independent.",
             )  # fmt: skip
 

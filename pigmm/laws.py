@@ -45,8 +45,8 @@ class MatrixLaw(ABC):
 
     def _checked(self, names: Sequence[str]) -> None:
         """Refuse parameters that are not finite or make a block indefinite."""
-        if not np.isfinite(self.parameters).all():
-            raise PigmmError.of("parameters", got=self.parameters.tolist(), allowed="finite numbers")
+        if not (np.abs(self.parameters) < 1e150).all():  # also catches NaN
+            raise PigmmError.of("parameters", got=self.parameters.tolist(), allowed="finite numbers below 1e150")
         for block, (_, covariance), name in zip(self.decomposition.blocks, self.blocks(), names, strict=True):
             values = np.linalg.eigvalsh(covariance)
             if block.dim and values[0] < -1e-10 * max(abs(values[0]), abs(values[-1])):
@@ -145,8 +145,10 @@ def common_law(p: MatrixLaw, q: MatrixLaw) -> tuple[MatrixLaw, MatrixLaw]:
 
 def frozen_array(parameters: ArrayLike, count: int, what: str) -> Array:
     try:
+        if np.iscomplexobj(parameters) or np.ma.is_masked(parameters):
+            raise TypeError("complex or masked numbers")
         values = np.array(parameters, dtype=np.float64)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RuntimeError) as error:
         raise PigmmError.of(what, got=type(parameters).__name__, allowed=f"{count} real numbers") from error
     if values.shape != (count,):
         raise PigmmError.of(what, got=f"shape {values.shape}", allowed=f"shape ({count},)")

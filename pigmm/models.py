@@ -294,13 +294,13 @@ class LabelledRowGaussian(MatrixLaw):
     columns: int
 
     def __post_init__(self) -> None:
-        mu = np.array(self.mu, dtype=np.float64)
-        M = len(mu)
-        object.__setattr__(self, "mu", frozen_array(mu, M, "mu"))
+        M = len(self.mu) if hasattr(self.mu, "__len__") else 0
+        object.__setattr__(self, "mu", frozen_array(self.mu, M, "mu"))
         for name in "AB":
-            matrix = np.array(getattr(self, name), dtype=np.float64)
-            if matrix.shape != (M, M) or not np.allclose(matrix, matrix.T):
-                raise PigmmError.of(name, got=f"shape {matrix.shape}", allowed=f"a symmetric {M}x{M} matrix")
+            given = as_matrices(getattr(self, name))
+            matrix = frozen_array(given.ravel(), given.size, name).reshape(given.shape[1:])
+            if given.shape != (1, M, M) or abs(matrix - matrix.T).max() > 1e-10 * abs(matrix).max():
+                raise PigmmError.of(name, got=f"shape {given.shape[1:]}", allowed=f"a symmetric {M}x{M} matrix")
             object.__setattr__(self, name, matrix)
         checked_shape((M, self.columns), 2)
         upper = np.triu_indices(M)

@@ -147,8 +147,7 @@ def open_archive(config: EnsembleConfig, *, workers: int | None = None, announce
         else:
             from .ensemble import train
 
-            archive, source = train(config, workers=workers), "trained just now"
-            archive.save(path)
+            archive, source = train(config, workers=workers, output=path), "trained just now"
     if announce:
         print(f"{config.init} start: {source}\n  {provenance_lines(archive)}")
     return archive

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import json
@@ -25,23 +26,33 @@ _ADVICE = "Take the original file again, or train the ensemble anew."
 
 def write_whole(path: str | os.PathLike[str], content: bytes) -> None:
     """Write a file whole or not at all: a temporary neighbour, flushed to disk, then renamed."""
-    target = Path(path)
-    temporary = None
+    _write_all({Path(path): content})
+
+
+def _write_all(contents: dict[Path, bytes]) -> None:
+    """Several files that belong together: all are on disk under other names before the first takes its place."""
+    staged: dict[str, Path] = {}
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=target.parent, prefix=target.name, suffix=".part", delete=False) as file:
-            temporary = file.name
-            file.write(content)
-            file.flush()
-            os.chmod(temporary, 0o666 & ~_UMASK)  # as any other new file, not as a secret one
-            os.fsync(file.fileno())
-        os.replace(temporary, target)
-    except OSError as error:
-        if temporary is not None:
+        for target, content in contents.items():
+            if target.is_dir():
+                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with tempfile.NamedTemporaryFile(
+                dir=target.parent, prefix=target.name, suffix=".part", delete=False
+            ) as file:
+                staged[file.name] = target
+                file.write(content)
+                file.flush()
+                os.chmod(file.name, 0o666 & ~_UMASK)  # as any other new file, not as a secret one
+                os.fsync(file.fileno())
+        for temporary, target in staged.items():
+            os.replace(temporary, target)
+    except (OSError, ValueError) as error:  # ValueError: a name with a null byte
+        for temporary in staged:
             Path(temporary).unlink(missing_ok=True)
         raise PigmmError.of(
-            f"cannot write {target}", got=error.strerror or str(error),
-            fix="Free some space or choose another folder; nothing was half-written.",
+            f"cannot write {target}", got=getattr(error, "strerror", None) or str(error),
+            fix="Free some space or choose another file; nothing was half-written.",
         ) from error  # fmt: skip
 
 
@@ -53,8 +64,8 @@ def write_arrays(path: str | os.PathLike[str], header: dict[str, Any], arrays: d
     np.savez_compressed(buffer, header=np.frombuffer(text.encode(), np.uint8), **arrays)  # type: ignore[arg-type]
     content = buffer.getvalue()
     sidecar = {**header, "sha256": hashlib.sha256(content).hexdigest()}
-    write_whole(target, content)
-    write_whole(target.with_suffix(".json"), (json.dumps(sidecar, indent=1, sort_keys=True) + "\n").encode())
+    sidecar_text = json.dumps(sidecar, indent=1, sort_keys=True) + "\n"
+    _write_all({target: content, target.with_suffix(".json"): sidecar_text.encode()})
     return target
 
 
@@ -87,6 +98,8 @@ def read_arrays(path: str | os.PathLike[str], form: str) -> tuple[dict[str, Any]
 
 
 def npz_path(path: str | os.PathLike[str]) -> Path:
+    if not isinstance(path, str | os.PathLike) or not Path(path).name:
+        raise PigmmError.of("archive file", got=path, allowed="a path that ends in a file name")
     target = Path(path)
     return target if target.suffix == ".npz" else target.with_name(target.name + ".npz")
 
@@ -94,8 +107,8 @@ def npz_path(path: str | os.PathLike[str]) -> Path:
 def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()
-    except OSError as error:
+    except (OSError, ValueError) as error:  # ValueError: a name with a null byte
         raise PigmmError.of(
-            f"cannot read {path}", got=error.strerror or str(error),
+            f"cannot read {path}", got=getattr(error, "strerror", None) or str(error),
             allowed="an archive is two files, NAME.npz and NAME.json, side by side",
         ) from error  # fmt: skip

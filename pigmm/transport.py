@@ -101,6 +101,8 @@ def noise_floor(law: MatrixLaw, R: int) -> float:
     >>> round(noise_floor(SimpleGaussian(0.0, 0.1, shape=10).to_diagonal(), 1000), 9)
     0.00075
     """
+    if not isinstance(law, MatrixLaw):
+        raise PigmmError.of("law", got=type(law).__name__, allowed="a law of pigmm.models")
     R, blocks = checked_runs(R, 2), law.blocks()
     total = float(np.trace(blocks[0][1]))  # the first block is the one with a fitted mean
     for _, covariance in blocks[:1] if isinstance(law, SimpleGaussian) else blocks:  # one variance fills all its blocks

@@ -174,6 +174,26 @@ def test_damaged_files_are_refused(archive, tmp_path):
         Archive.load(foreign)
 
 
+def test_an_archive_without_its_entries_or_name_is_refused(tmp_path):
+    from pigmm.storage import write_arrays
+
+    hollow = write_arrays(tmp_path / "hollow", {"format": "pigmm archive 1"}, {})
+    with pytest.raises(PigmmError, match="lacks"):
+        Archive.load(hollow)
+    for path in ("", ".", None, 5, "a\0b"):
+        with pytest.raises(PigmmError):
+            Archive.load(path)
+    with pytest.raises(PigmmError, match="archives"):
+        Archive.merge(["x"])
+
+
+def test_both_files_are_written_or_neither(archive, tmp_path):
+    (tmp_path / "a.json").mkdir()
+    with pytest.raises(PigmmError, match=r"a\.json"):
+        archive.save(tmp_path / "a")
+    assert [p.name for p in tmp_path.iterdir()] == ["a.json"]
+
+
 def test_failed_writes_leave_the_old_file_whole(archive, tmp_path, monkeypatch):
     path = archive.save(tmp_path / "a")
     before = path.read_bytes()

@@ -62,7 +62,7 @@ def test_train_then_show(project, capsys):
     f1, error = archive.model(epoch=1, layer=0).parameters[0], archive.model(1, 0).parameter_errors(4)[0]
     row = next(line for line in shown.splitlines() if line.strip().startswith("f1 ")).split()
     np.testing.assert_allclose([float(row[-2]), float(row[-1])], [f1, error], atol=6e-7)
-    assert "layer 2 (10 x 4)" in shown  # not square: the five two-sided parameters
+    assert "L2 (10 x 4)" in shown  # not square: the five two-sided parameters
     assert "vrc" in shown
     assert "provenance" in shown
 
@@ -106,7 +106,7 @@ def test_run_reports_a_failing_cell(project, capsys):
         (["train", "--runs", "1"], "an integer of at least 2"),
         (["train", "--init", "gausian"], "Did you mean 'gaussian'?"),
         (["train", "--hidden", "10"], "at least two positive integers"),
-        (["train", "--output", "missing/a.npz"], "in an existing folder"),
+        (["train", "--output", "missing/a.npz"], "in an existing"),
         (["train", "--output", "a.txt"], "ending in .npz"),
     ],
 )

@@ -369,7 +369,7 @@ def test_a_full_disk_leaves_the_earlier_checkpoint(trained, reference, tmp_path,
 
 def test_a_checkpoint_folder_that_cannot_be_made(trained, tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(PigmmError, match="cannot write"):
+    with pytest.raises(PigmmError, match="cannot keep checkpoints"):
         trained(checkpoint_dir=tmp_path / "file", checkpoint_seconds=0)
 
 
@@ -455,3 +455,28 @@ def test_the_progress_bar_counts_run_epochs(trained, tmp_path, monkeypatch, caps
     assert f"{total}/{total}" in shown[-1]
     assert "run·epoch" in shown[-1]
     assert "3/3 chunks" in shown[-1]
+
+
+def test_an_archive_that_cannot_be_saved_costs_no_training(tmp_path):
+    config = EnsembleConfig(runs=4, epochs=2)
+    (tmp_path / "taken.npz").mkdir()
+    with pytest.raises(PigmmError, match=r"taken\.npz"):
+        train(config, workers=1, progress=False, checkpoint_dir=tmp_path, output=tmp_path / "taken.npz")
+    kept = {path: path.stat().st_mtime_ns for path in (tmp_path / config.digest()).iterdir()}
+    assert kept, "the finished chunks wait for the next try"
+    archive = train(config, workers=1, progress=False, checkpoint_dir=tmp_path, output=tmp_path / "free.npz")
+    assert (pigmm.Archive.load(tmp_path / "free.npz").accuracy == archive.accuracy).all()
+    assert not (tmp_path / config.digest()).exists()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such lock")
+def test_two_trainings_of_one_configuration_do_not_meet(tmp_path):
+    import fcntl
+
+    config = EnsembleConfig(runs=2, epochs=1)
+    with (tmp_path / f"{config.digest()}.lock").open("w") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        with pytest.raises(PigmmError, match="being trained by another process"):
+            train(config, workers=1, progress=False, checkpoint_dir=tmp_path)
+    train(config, workers=1, progress=False, checkpoint_dir=tmp_path)
+    assert not list(tmp_path.iterdir())

@@ -78,10 +78,24 @@ def test_a_given_law_is_taken_as_known():
     assert abs(wrong["z"][0]) > 10
 
 
-def test_constant_matrices_give_no_nan():
-    table = gaussianity.compare(np.full((20, 5, 5), 0.3))
-    assert not table[["measured", "predicted", "z", "p", "ratio"]].isna().any().any()
-    np.testing.assert_allclose(table["measured"], table["predicted"], rtol=1e-9)
+@pytest.mark.parametrize("scale", [1e-60, 1e60])
+def test_z_does_not_depend_on_units(scale):
+    W = np.random.default_rng(1).standard_t(5, size=(300, 6, 6))
+    plain, scaled = gaussianity.compare(W), gaussianity.compare(scale * W)
+    np.testing.assert_allclose(scaled["z"], plain["z"], rtol=1e-6, atol=1e-9)
+    np.testing.assert_allclose(scaled["predicted"], plain["predicted"] * scale ** plain["degree"], rtol=1e-9)
+    law = SimpleGaussian(0.0, 1.5, 6)
+    known = gaussianity.compare(scale * W, GRAPHS, model=SimpleGaussian(0.0, 1.5 * scale**2, 6))
+    np.testing.assert_allclose(known["z"], gaussianity.compare(W, GRAPHS, model=law)["z"], rtol=1e-9)
+
+
+def test_a_large_mean_gives_the_right_answer_or_a_clear_refusal():
+    rng, graphs = np.random.default_rng(15), ["00.01.11", "01.12.20", "01.01.01.01"]
+    z = np.array([gaussianity.compare(1000 + rng.normal(size=(300, 6, 6)), graphs)["z"] for _ in range(60)])
+    assert abs((abs(z) > 1.96).mean() - 0.05) < 0.05
+    W = rng.uniform(-1, 1, size=(500, 6, 6))
+    with pytest.raises(PigmmError, match="drown in rounding"):
+        gaussianity.compare(1e6 + W)
 
 
 @pytest.mark.parametrize(
@@ -93,6 +107,9 @@ def test_constant_matrices_give_no_nan():
         (lambda: gaussianity.compare(np.ones((20, 5, 5)), ["01"], SimpleGaussian(0, 1, 6)), "5"),
         (lambda: symmetry_test(np.random.default_rng(0).normal(size=(9, 5, 5))), "too few"),
         (lambda: symmetry_test(np.ones((30, 5, 5))), "do not vary"),
+        (lambda: symmetry_test(np.zeros((30, 5, 5))), "zeros"),
+        (lambda: symmetry_test(np.repeat(np.random.default_rng(0).normal(size=(4, 5, 5)), 10, 0)), "depend"),
+        (lambda: gaussianity.compare(np.full((20, 5, 5), 0.3)), "all equal"),
     ],
 )
 def test_bad_input_is_named(call, word):

@@ -91,7 +91,7 @@ def test_statistics_survive_a_mean_a_million_times_the_spread():
         (np.zeros((2, 4, 4), dtype=complex), "complex"),
         (np.zeros(4), "shape"),
         (np.zeros((0, 4, 4)), "shape"),
-        ([[1, 2], [3]], "ragged"),
+        ([[1, 2], [3]], "inhomogeneous"),
         ("abc", "dtype"),
         (None, "dtype"),
     ],

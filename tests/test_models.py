@@ -175,6 +175,11 @@ def test_constant_ensembles_fit_but_have_no_density():
         (lambda: GaussianMatrixModel([0, 0, 1, 2, 1] + [1, 0, 0, 1, 0, 1, 1, 1], 5), "indefinite"),
         (lambda: GaussianMatrixModel([0, 0, 1, 0, 1] + [1, 0, 0, 1, 0, 1, -1, 1], 5), "f12"),
         (lambda: GaussianMatrixModel("abc", 5), "13 real numbers"),
+        (lambda: GaussianMatrixModel(np.ones(13) * 1j, 5), "13 real numbers"),
+        (lambda: GaussianMatrixModel(1e200 * SimpleGaussian(0, 1, 5).to_diagonal().parameters, 5), "1e150"),
+        (lambda: LabelledRowGaussian(None, np.eye(3), np.eye(3), 4), "mu"),
+        (lambda: LabelledRowGaussian(np.zeros(3), np.triu(np.ones((3, 3))) * 1e-12, np.eye(3), 4), "symmetric"),
+        (lambda: GaussianMatrixModel.fit(np.ma.masked_equal(np.eye(5)[None].repeat(9, 0), 0)), "masked"),
         (lambda: GaussianMatrixModel.fit(np.ones((2, 5, 5))), "too few runs"),
         (lambda: GaussianMatrixModel.fit(np.ones((9, 5, 4))), "square"),
         (lambda: TwoSidedGaussian([1, 2, 3], (3, 3)), "shape"),
@@ -202,3 +207,5 @@ def test_bad_laws_are_refused_in_words(call, word):
 def test_parameters_cannot_be_changed_in_place():
     with pytest.raises(ValueError, match="read-only"):
         EXAMPLES[0][0].parameters[0] = 3
+    with pytest.raises(ValueError, match="read-only"):
+        EXAMPLES[-1][0].A[0, 0] = 3
