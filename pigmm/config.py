@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from numbers import Integral, Real
@@ -153,10 +155,13 @@ def _integer(what: str, value: Any, least: int, fix: str | None = None) -> int:
 
 
 def _number(what: str, value: Any, *, zero: bool) -> float:
-    ok = isinstance(value, Real) and not isinstance(value, bool) and -1e300 < value < 1e300  # type: ignore[operator]
-    if not ok or value < 0 or (value == 0 and not zero):
+    number = math.nan
+    if isinstance(value, Real) and not isinstance(value, bool):
+        with contextlib.suppress(OverflowError):  # an integer too long for a float
+            number = float(value)
+    if not math.isfinite(number) or number < 0 or (number == 0 and not zero):
         raise PigmmError.of(what, got=value, allowed=f"a finite number {'>= 0' if zero else '> 0'}")
-    return float(value) + 0.0  # so that -0.0 and 0.0 have one digest
+    return number + 0.0  # so that -0.0 and 0.0 have one digest
 
 
 def _widths(value: Any) -> tuple[int, ...]:

@@ -188,7 +188,7 @@ def test_the_weights_are_left_alone():
         (np.ones((2, 0, 0)), "shape"),
         (np.ones((2, 4, 4), dtype=complex), "complex"),
         (np.full((2, 4, 4), None), "object"),
-        ([[1, 2], [3]], "ragged"),
+        ([[1, 2], [3]], "inhomogeneous"),
         ("01", "dtype"),
     ],
 )
