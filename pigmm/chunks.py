@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,12 @@ from .datasets import Dataset, load_dataset, require
 from .errors import PigmmError
 from .storage import write_whole
 
-__all__ = ["Chunk", "epochs_done", "train_chunk"]
+try:
+    import fcntl
+except ImportError:  # Windows has no such lock; two trainings at once are then up to the user
+    fcntl = None  # type: ignore[assignment]
+
+__all__ = ["Chunk", "alone", "epochs_done", "train_chunk"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,6 +57,33 @@ class Chunk:
     @property
     def running(self) -> Path:
         return self.folder / f"runs-{self.start}-{self.stop}.running"
+
+
+@contextlib.contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Keep the checkpoints of one configuration to this process; a folder that cannot be written shows here too."""
+    path = folder.with_name(f"{folder.name}.lock")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = path.open("w")
+    except OSError as error:
+        raise PigmmError.of(
+            f"cannot keep checkpoints in {folder.parent}", got=error.strerror or str(error),
+            fix="Name another folder: checkpoint_dir=, or --checkpoint-dir on the command line.",
+        ) from error  # fmt: skip
+    with file:
+        try:
+            if fcntl is not None:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise PigmmError.of(
+                f"this configuration is being trained by another process (lock {path})",
+                fix="Wait for it, or give this training another checkpoint_dir (--checkpoint-dir).",
+            ) from error
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)
 
 
 def epochs_done(chunk: Chunk) -> int:

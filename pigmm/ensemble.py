@@ -25,15 +25,10 @@ import numpy as np
 
 from . import __version__
 from .archive import Archive
-from .chunks import Chunk, epochs_done, train_chunk
+from .chunks import Chunk, alone, epochs_done, train_chunk
 from .config import EnsembleConfig
 from .datasets import cache_folder, load_dataset, require
 from .errors import PigmmError, nearest
-
-try:
-    import fcntl
-except ImportError:  # Windows has no such lock; two trainings at once are then up to the user
-    fcntl = None  # type: ignore[assignment]
 
 __all__ = ["default_chunk", "split_runs", "train"]
 
@@ -112,7 +107,7 @@ def train(
         Chunk(config, runs.start, runs.stop, device, folder, identity, checkpoint_seconds)
         for runs in split_runs(config.run_numbers, chunk or default_chunk(config, device))
     ]
-    with _alone(folder):
+    with alone(folder):
         whole, processes = _all_chunks(config, chunks, folder, resume, workers, client, device, progress)
         provenance = {
             **identity, "seed": config.seed, "python": platform.python_version(), "platform": platform.platform(),
@@ -157,32 +152,6 @@ def _all_chunks(
     parts = (Archive.load(piece.finished) for piece in chunks)
     return functools.reduce(lambda a, b: Archive.merge([a, b]), parts), processes
 
-
-@contextlib.contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Keep the checkpoints of one configuration to this process; a folder that cannot be written shows here too."""
-    path = folder.with_name(f"{folder.name}.lock")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        file = path.open("w")
-    except OSError as error:
-        raise PigmmError.of(
-            f"cannot keep checkpoints in {folder.parent}", got=error.strerror or str(error),
-            fix="Name another folder: checkpoint_dir=, or --checkpoint-dir on the command line.",
-        ) from error  # fmt: skip
-    with file:
-        try:
-            if fcntl is not None:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise PigmmError.of(
-                f"this configuration is being trained by another process (lock {path})",
-                fix="Wait for it, or give this training another checkpoint_dir (--checkpoint-dir).",
-            ) from error
-        try:
-            yield
-        finally:
-            path.unlink(missing_ok=True)
 
 
 def split_runs(runs: range, chunk: int) -> list[range]:
@@ -245,8 +214,11 @@ def _pool(todo: list[Chunk], workers: int, report: Callable[..., None]) -> Itera
     pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_enter, initargs=(counter, lifeline))
     futures: dict[Future[Archive], Chunk] = {}
     try:
-        with _spawning():
-            futures.update((pool.submit(_train_in_worker, piece), piece) for piece in todo)
+        try:
+            with _spawning():
+                futures.update((pool.submit(_train_in_worker, piece), piece) for piece in todo)
+        except OSError as error:  # a worker died while the others were starting: the pool is closing its own pipes
+            raise BrokenProcessPool(str(error)) from error
         yield from _collect(futures, poll, lambda piece: None)
     except BrokenProcessPool as error:
         raise PigmmError.of(
@@ -259,7 +231,8 @@ def _pool(todo: list[Chunk], workers: int, report: Callable[..., None]) -> Itera
             future.cancel()
         cut.send_bytes(b"stop")  # seen by every worker, for none reads it, even where a forked process holds a copy
         cut.close()
-        pool.shutdown(wait=True, cancel_futures=True)
+        with contextlib.suppress(OSError):  # the same race, at the other end
+            pool.shutdown(wait=True, cancel_futures=True)
         lifeline.close()
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import seaborn as sns
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
@@ -293,91 +294,90 @@ def misses(tables: Mapping[str, pd.DataFrame]) -> Picture:
     )  # fmt: skip
 
 
+def _by_layer(ax: Axes, table: pd.DataFrame, column: str, style: str = "-", error: str | None = None) -> None:
+    """One line a layer; with ``error`` its 95 % band, save near zero, where the delta method means nothing."""
+    for layer, part in table.groupby("layer"):
+        color = LAYER[str(layer)]
+        ax.plot(part["epoch"], part[column], color=color, linestyle=style, label=str(layer) if style == "-" else None)
+        if error:
+            margin = (1.96 * part[error]).where(part[error] < part[column] / 2)
+            band(ax, part["epoch"], part[column] - margin, part[column] + margin, color)
+
+
+def _at_the_end(tables: Mapping[str, pd.DataFrame]) -> list[tuple[str, Any]]:
+    """("scheme layer", row of the last epoch) for every scheme and layer."""
+    ends = ((scheme, table[table["epoch"] == table["epoch"].max()]) for scheme, table in tables.items())
+    return [(f"{scheme} {row.layer}", row) for scheme, end in ends for row in end.itertuples()]
+
+
 def gains(tables: Mapping[str, pd.DataFrame]) -> Picture:
     """Nats per network by which the 13- and the 5-parameter law beat independent entries."""
     figure, axes = _schemes(tables, 3.4)
-    words = []
-    for ax, (scheme, table) in zip(axes[0], tables.items(), strict=True):
-        for layer, part in table.groupby("layer"):
-            ax.plot(part["epoch"], part["gain_13"], color=LAYER[str(layer)], label=layer)
-            margin = (1.96 * part["se"]).where(part["se"] < part["gain_13"] / 2)  # near zero the error means nothing
-            band(ax, part["epoch"], part["gain_13"] - margin, part["gain_13"] + margin, LAYER[str(layer)])
-            ax.plot(part["epoch"], part["gain_5"], color=LAYER[str(layer)], linestyle=":")
-            last = part.iloc[-1]
-            words.append(f"{scheme} {layer} {last['gain_13']:.2f} (5 parameters {last['gain_5']:.2f})")
+    for ax, table in zip(axes[0], tables.values(), strict=True):
+        _by_layer(ax, table, "gain_13", error="se")
+        _by_layer(ax, table, "gain_5", ":")
         ax.axhline(table["null_13"].iloc[0], color=INK, linestyle="--", linewidth=1)
         ax.set(xlabel="epoch", yscale="log")
     axes[0, 0].set_ylim(bottom=min(table["null_5"].min() for table in tables.values()) / 10)  # all panels share it
     axes[0, 0].set_ylabel("log-likelihood gain\n(nats per network)")
     legend(axes[0, -1])
-    noise = table["null_13"].iloc[0]
-    text = f"Gain at the last epoch in nats per network: {'; '.join(words)}; noise alone: below {noise:.3f}."
+    words = [f"{name} {row.gain_13:.2f} (5 parameters {row.gain_5:.2f})" for name, row in _at_the_end(tables)]
+    noise = max(table["null_13"].max() for table in tables.values())
     return Picture(
         figure,
-        f"Gain in log-likelihood over independent entries by epoch, log scale. {text}",
+        "Gain in log-likelihood over independent entries by epoch, log scale. At the last epoch, in nats per network: "
+        f"{'; '.join(words)}; noise alone: below {noise:.3f}.",
         "What to see: where a curve leaves the dashed noise level behind, independent weights are refuted; dotted "
         "curves have only five parameters.",
-    )  # fmt: skip
+    )
 
 
 def predictions(tables: Mapping[str, pd.DataFrame]) -> Picture:
     """Effect size and z of the cubic and quartic predictions by epoch."""
     figure, axes = _schemes(tables, 5.2, rows=2)
-    words = []
-    for column, (scheme, table) in enumerate(tables.items()):
-        for layer, part in table.groupby("layer"):
-            color = LAYER[str(layer)]
-            axes[0, column].plot(part["epoch"], part["ratio_median"], color=color, label=layer)
-            axes[0, column].plot(part["epoch"], part["ratio_max"], color=color, linewidth=1.3, linestyle=":")
-            axes[1, column].plot(part["epoch"], part["z_rms"], color=color)
-            axes[1, column].plot(part["epoch"], part["z_max"], color=color, linewidth=1.3, linestyle=":")
-            last = part.iloc[-1]
-            words.append(
-                f"{scheme} {layer} median {last['ratio_median']:.3f}, largest {last['ratio_max']:.2f}, "
-                f"largest |z| {last['z_max']:.1f}"
-            )
+    for (effect, test), table in zip(axes.T, tables.values(), strict=True):
+        for ax, middle, largest in ((effect, "ratio_median", "ratio_max"), (test, "z_rms", "z_max")):
+            _by_layer(ax, table, middle)
+            _by_layer(ax, table, largest, ":")
+            ax.set_yscale("log")
         for _, part in table.groupby("layer"):
-            axes[0, column].plot(part["epoch"], part["ratio_noise"], color=INK, linestyle="--", linewidth=1)
-        axes[1, column].axhline(1, color=INK, linestyle="--", linewidth=1)
-        axes[1, column].axhline(3.2, color=INK, linestyle=":", linewidth=1)  # largest of 348 independent normals
-        axes[1, column].set_xlabel("epoch")
-    for ax in axes.flat:
-        ax.set_yscale("log")
+            effect.plot(part["epoch"], part["ratio_noise"], color=INK, linestyle="--", linewidth=1)
+        test.axhline(1, color=INK, linestyle="--", linewidth=1)
+        test.axhline(3.2, color=INK, linestyle=":", linewidth=1)  # the largest of 348 independent normals
+        test.set_xlabel("epoch")
     axes[0, 0].set_ylabel("effect size")
     axes[1, 0].set_ylabel("|z|")
     legend(axes[0, -1])
-    text = f"At the last epoch: {'; '.join(words)}."
+    words = [
+        f"{name} median {row.ratio_median:.3f}, largest {row.ratio_max:.2f}, largest |z| {row.z_max:.1f}"
+        for name, row in _at_the_end(tables)
+    ]
     return Picture(
         figure,
-        f"Deviation of predictions by epoch, effect size above and |z| below, log scales. {text}",
+        "Deviation of predictions by epoch, effect size above and |z| below, log scales. At the last epoch: "
+        f"{'; '.join(words)}.",
         "What to see: solid lines are the median (top) and root mean square (bottom) over 348 invariants, dotted ones "
         "the largest; the grey lines are what a true law would give.",
-    )  # fmt: skip
+    )
 
 
 def distances(tables: Mapping[str, pd.DataFrame]) -> Picture:
     """Squared Wasserstein distance from the initial law by epoch, with its noise floor."""
     figure, axes = _schemes(tables, 3.6)
-    words = []
-    for ax, (scheme, table) in zip(axes[0], tables.items(), strict=True):
-        for layer, part in table.groupby("layer"):
-            ax.plot(part["epoch"], part["w2_squared"], color=LAYER[str(layer)], label=layer)
-            margin = (1.96 * part["se"]).where(part["se"] < part["w2_squared"] / 2)  # near zero it means nothing
-            band(ax, part["epoch"], part["w2_squared"] - margin, part["w2_squared"] + margin, LAYER[str(layer)])
-            last = part.iloc[-1]
-            words.append(f"{scheme} {layer} {last['w2_squared']:.2f} ± {last['se']:.2f}")
-        floor = table["floor"].iloc[0]
-        ax.axhline(floor, color=INK, linestyle="--", linewidth=1)
+    for ax, table in zip(axes[0], tables.values(), strict=True):
+        _by_layer(ax, table, "w2_squared", error="se")
+        ax.axhline(table["floor"].iloc[0], color=INK, linestyle="--", linewidth=1)
         ax.set(xlabel="epoch", yscale="log")
     axes[0, 0].set_ylim(bottom=min(table["floor"].min() for table in tables.values()) / 2)  # all panels share it
     axes[0, 0].set_ylabel("squared distance $W_2^2$\n(squared weights)")
     legend(axes[0, -1])
-    text = f"At the last epoch (± standard error): {'; '.join(words)}; noise floor {floor:.2g} ({scheme} start)."
+    words = [f"{name} {r.w2_squared:.2f} ± {r.se:.2f}, noise floor {r.floor:.2g}" for name, r in _at_the_end(tables)]
     return Picture(
         figure,
-        f"Squared Wasserstein distance of the fitted law from the exact initial one by epoch, log scale. {text}",
+        "Squared Wasserstein distance of the fitted law from the exact initial one by epoch, log scale. At the last "
+        f"epoch (± standard error): {'; '.join(words)}.",
         "What to see: how far each layer's law has moved; below the dashed line a distance is only noise.",
-    )  # fmt: skip
+    )
 
 
 def spectra(values: Mapping[str, Mapping[str, ArrayLike]]) -> Picture:
