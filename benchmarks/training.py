@@ -142,8 +142,8 @@ def main() -> None:
     floor, slowest = measured[0][1], measured[-1][1]
     for label, seconds in measured:
         print(
-            f"{label:85s} {1e3 * seconds:9.1f} ms {1 / seconds:8.1f} run-epochs/s {slowest / seconds:8.1f} x published"
-            f" {100 * floor / seconds:5.1f} % of the floor"
+            f"{label:85s} {1e3 * seconds:9.1f} ms {1 / seconds:8.1f} networks·epochs/s {slowest / seconds:8.1f} x published"
+            f" {100 * floor / seconds:5.1f} % of the GEMM rate"
         )
 
 
