@@ -140,11 +140,10 @@ def _per_image(config: EnsembleConfig, data: Dataset) -> Callable[[], Any]:
 def main() -> None:
     measured = rows()
     floor, slowest = measured[0][1], measured[-1][1]
+    print(f"{'':76s} ms    networks·epochs/s  x published  GEMM rate")
     for label, seconds in measured:
-        print(
-            f"{label:85s} {1e3 * seconds:9.1f} ms {1 / seconds:8.1f} networks·epochs/s {slowest / seconds:8.1f} x published"
-            f" {100 * floor / seconds:5.1f} % of the GEMM rate"
-        )
+        share, speed = floor / seconds, slowest / seconds
+        print(f"{label:72s} {1e3 * seconds:8.1f} {1 / seconds:12.1f} {speed:15.1f} {share:10.0%}")
 
 
 if __name__ == "__main__":
