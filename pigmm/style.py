@@ -63,18 +63,20 @@ def show(picture: Picture, name: str) -> None:
 
 
 def axes_grid(rows: int, columns: int, height: float, **options: Any) -> tuple[Figure, Any]:
+    """A figure of the book's width and its axes, always as a two-dimensional array."""
     with plt.rc_context(_RC):
         return plt.subplots(
             rows, columns, figsize=(WIDTH, height), squeeze=False, layout="constrained", **options
         )  # fmt: skip
 
 
-def legend(ax: Axes, columns: int = 3, title: str | None = None) -> None:
+def legend(ax: Axes, columns: int = 3) -> None:
     """The labels of one panel, in a row above all panels, where no curve can be."""
     handles, labels = ax.get_legend_handles_labels()
     with plt.rc_context(_RC):
-        ax.figure.legend(handles, labels, loc="outside upper center", ncols=columns, title=title)
+        ax.figure.legend(handles, labels, loc="outside upper center", ncols=columns)
 
 
 def band(ax: Axes, x: ArrayLike, low: ArrayLike, high: ArrayLike, color: Any) -> None:
+    """A pale band, for errors or quantiles."""
     ax.fill_between(np.asarray(x), np.asarray(low), np.asarray(high), color=color, alpha=0.2, linewidth=0)

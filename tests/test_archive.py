@@ -89,6 +89,11 @@ def test_comparison_is_that_of_the_raw_weights(archive, ensemble):
         np.testing.assert_allclose(table[column], direct[column], rtol=1e-6, atol=1e-9)
 
 
+def test_symmetry_is_that_of_the_raw_weights(archive, ensemble):
+    direct = pigmm.symmetry_test(ensemble[0][1][3])
+    assert archive.symmetry(epoch=1, layer=2).statistic == pytest.approx(direct.statistic, rel=1e-6)
+
+
 def test_changes_are_paired_within_each_run(archive, ensemble):
     first, later = ensemble[0][0][1], ensemble[0][2][1]
     values = pigmm.evaluate(["01.01"], later) - pigmm.evaluate(["01.01"], first)
