@@ -35,7 +35,7 @@ _HOME = {
 _MODULES = {
     "archive", "builder", "chunks", "cli", "config", "datasets", "ensemble", "errors", "evolution", "figures",
     "gaussianity", "graphs", "invariants", "irreps", "laws", "layout", "models", "moments", "network", "notebook",
-    "storage", "style", "transport", "wick",
+    "storage", "style", "trajectories", "transport", "wick",
 }  # fmt: skip
 __all__ = ["__version__", *sorted(_HOME)]
 

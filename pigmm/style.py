@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,7 +22,7 @@ from numpy.typing import ArrayLike
 
 from .storage import write_whole
 
-__all__ = ["INK", "LAYER", "PALETTE", "STYLE", "TITLE", "Picture", "axes_grid", "band", "legend", "show"]
+__all__ = ["INK", "LAYER", "PALETTE", "STYLE", "TITLE", "Picture", "axes_grid", "band", "legend", "scheme_grid", "show"]
 
 INK = "#7a7a7a"
 PALETTE = sns.color_palette("colorblind")
@@ -80,3 +81,11 @@ def legend(ax: Axes, columns: int = 3) -> None:
 def band(ax: Axes, x: ArrayLike, low: ArrayLike, high: ArrayLike, color: Any) -> None:
     """A pale band, for errors or quantiles."""
     ax.fill_between(np.asarray(x), np.asarray(low), np.asarray(high), color=color, alpha=0.2, linewidth=0)
+
+
+def scheme_grid(tables: Mapping[str, Any], height: float, rows: int = 1, **options: Any) -> tuple[Figure, Any]:
+    """A grid with one column a scheme."""
+    figure, axes = axes_grid(rows, len(tables), height, sharex=True, sharey="row", **options)
+    for ax, scheme in zip(axes[0], tables, strict=True):
+        ax.set_title(TITLE[scheme])
+    return figure, axes

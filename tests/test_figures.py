@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pigmm import evolution as ev
-from pigmm import figures, gaussianity
+from pigmm import figures, gaussianity, trajectories
 from tests.ensembles import synthetic_archive
 
 
@@ -27,13 +27,13 @@ def pictures():
         "initial_z": lambda: figures.initial_z(each(ev.initialisation)),
         "error_shrinkage": lambda: figures.error_shrinkage(ev.shrinkage(archive, ["01.01", "01+01"])),
         "two_measures": lambda: figures.two_measures(dict.fromkeys(archives, compared)),
-        "curves": lambda: figures.curves(each(ev.training)),
-        "drift": lambda: figures.drift(each(ev.drift)),
-        "variances": lambda: figures.variances(each(ev.parameters), {"gaussian": 0.1, "uniform": 0.1 / 3}),
-        "gains": lambda: figures.gains(each(ev.gains)),
-        "misses": lambda: figures.misses(each(ev.misses)),
-        "predictions": lambda: figures.predictions(each(ev.predictions)),
-        "distances": lambda: figures.distances(each(ev.distances)),
+        "curves": lambda: trajectories.curves(each(ev.training)),
+        "drift": lambda: trajectories.drift(each(ev.drift)),
+        "variances": lambda: trajectories.variances(each(ev.parameters), {"gaussian": 0.1, "uniform": 0.1 / 3}),
+        "gains": lambda: trajectories.gains(each(ev.gains)),
+        "misses": lambda: trajectories.misses(each(ev.misses)),
+        "predictions": lambda: trajectories.predictions(each(ev.predictions)),
+        "distances": lambda: trajectories.distances(each(ev.distances)),
         "spectra": lambda: figures.spectra({"L1": singular, "L2": singular}),
     }
 
@@ -42,7 +42,7 @@ PICTURES = pictures()
 
 
 def test_every_figure_of_the_module_is_tested():
-    drawing = {name for name in figures.__all__ if name not in ("Picture", "show")}
+    drawing = {name for name in figures.__all__ + trajectories.__all__ if name not in ("Picture", "show")}
     assert drawing == set(PICTURES)
 
 
@@ -68,7 +68,7 @@ def test_figure_is_described_labelled_and_narrow(name, monkeypatch, tmp_path):
 
 
 def test_descriptions_follow_the_data():
-    one, other = (figures.distances({s: ev.distances(synthetic_archive(s))}) for s in ("gaussian", "uniform"))
+    one, other = (trajectories.distances({s: ev.distances(synthetic_archive(s))}) for s in ("gaussian", "uniform"))
     assert one.alt != other.alt
     last = ev.distances(synthetic_archive()).query("epoch == 3 and layer == 'L2'").iloc[0]
     assert f"gaussian L2 {last.w2_squared:.2f} ± {last.se:.2f}" in one.alt
@@ -76,4 +76,4 @@ def test_descriptions_follow_the_data():
 
 def test_one_scheme_and_one_layer_are_enough():
     table = ev.predictions(synthetic_archive()).query("layer == 'L1'")
-    assert figures.predictions({"uniform": table}).figure.axes
+    assert trajectories.predictions({"uniform": table}).figure.axes
