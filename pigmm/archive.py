@@ -12,6 +12,7 @@ On disk an archive is ``NAME.npz`` (arrays) and ``NAME.json`` (configuration, pr
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from .gaussianity import SymmetryTest
     from .laws import MatrixLaw
 
-__all__ = ["GROUPS", "Archive", "load", "published"]
+__all__ = ["GROUPS", "Archive", "load", "published", "published_config"]
 
 FORMAT = "pigmm archive 1"
 GROUPS = ("all", "alive")
@@ -303,6 +304,19 @@ def published() -> tuple[str, ...]:
     True
     """
     return tuple(sorted(path.stem for path in _published_folder().glob("*.npz")))
+
+
+def published_config(name: str) -> EnsembleConfig:
+    """Configuration of a published archive, from its sidecar alone.
+
+    Examples
+    --------
+    >>> published_config("mnist-uniform").init
+    'uniform'
+    """
+    if name not in published():
+        raise PigmmError.of("archive", got=name, allowed=", ".join(published()), fix=nearest(name, published()) or None)
+    return EnsembleConfig.from_dict(json.loads((_published_folder() / f"{name}.json").read_text())["config"])
 
 
 def load(name: str | os.PathLike[str]) -> Archive:

@@ -207,11 +207,11 @@ def _value(name: str, text: str, default: str) -> Any:
 
 
 def _list(options: argparse.Namespace) -> None:
-    from pigmm.archive import load, published
+    from pigmm.archive import published, published_config
 
     rows = [("name", "dataset", "hidden", "runs", "epochs")]
     for name in published():
-        config = load(name).config
+        config = published_config(name)
         widths = ",".join(map(str, config.hidden))
         rows.append((name, config.dataset, widths, str(config.runs), str(config.epochs)))
     widest = [max(map(len, column)) for column in zip(*rows, strict=True)]

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 
 from . import wick
 from .archive import Archive
-from .errors import PigmmError
+from .gaussianity import require_pandas
 from .graphs import PAPER
 from .invariants import evaluate
 from .irreps import Array, sufficient_statistics
@@ -35,11 +35,8 @@ LOW_ORDER = tuple(PAPER[:13])
 
 
 def _frame(rows: list[dict[str, object]]) -> pd.DataFrame:
-    try:
-        import pandas as pd
-    except ImportError as error:
-        raise PigmmError.of("tables need pandas", fix='Install it with: pip install "pigmm[figures]".') from error
-    return pd.DataFrame(rows)
+    frame: pd.DataFrame = require_pandas().DataFrame(rows)
+    return frame
 
 
 def _places(names: ArrayLike) -> list[int]:

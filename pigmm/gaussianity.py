@@ -123,7 +123,7 @@ def comparison_table(
 
     ``psi``: variance over runs of the influence of each invariant, by default taken from the moments.
     """
-    pd, R = _pandas(), moments.count
+    pd, R = require_pandas(), moments.count
     measured, predicted = moments.mean[STATISTICS:], wick.expectation(graphs, model)
     variance = np.clip(moments.squares[STATISTICS:], 0, None) / (R - 1)
     degree = np.array([graph.degree for graph in graphs])
@@ -161,7 +161,8 @@ def comparison_table(
     })  # fmt: skip
 
 
-def _pandas() -> ModuleType:
+def require_pandas() -> ModuleType:
+    """The pandas module, or a PigmmError that says how to get it."""
     try:
         import pandas
     except ImportError as error:
@@ -193,7 +194,7 @@ class SymmetryTest:
     @property
     def contrasts(self) -> pd.DataFrame:
         """name, value (mean over runs), se, z: one row a contrast."""
-        pd = _pandas()
+        pd = require_pandas()
         z = np.divide(self.values, self.errors, out=np.zeros(8), where=self.errors > 0)
         return pd.DataFrame({"name": CONTRASTS, "value": self.values, "se": self.errors, "z": z})
 

@@ -164,19 +164,22 @@ class Diagonal:
 
 
 @dataclass(frozen=True)
-class TwoSided:
-    """``R^{MxN}`` under separate relabelling of rows and columns: four irreps, each once.
-
-    Coordinates: ``s/sqrt(MN)``, centred row sums over ``sqrt(N)``, centred column sums over ``sqrt(M)``, and the
-    doubly centred matrix.
-    """
-
+class _Rectangular:
     rows: int
     columns: int
 
     @property
     def shape(self) -> tuple[int, int]:
         return self.rows, self.columns
+
+
+@dataclass(frozen=True)
+class TwoSided(_Rectangular):
+    """``R^{MxN}`` under separate relabelling of rows and columns: four irreps, each once.
+
+    Coordinates: ``s/sqrt(MN)``, centred row sums over ``sqrt(N)``, centred column sums over ``sqrt(M)``, and the
+    doubly centred matrix.
+    """
 
     @property
     def blocks(self) -> tuple[Block, ...]:
@@ -205,15 +208,8 @@ class TwoSided:
 
 
 @dataclass(frozen=True)
-class Pooled:
+class Pooled(_Rectangular):
     """The mean of all entries, and everything else: the decomposition behind independent entries."""
-
-    rows: int
-    columns: int
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        return self.rows, self.columns
 
     @property
     def blocks(self) -> tuple[Block, ...]:
@@ -230,15 +226,8 @@ class Pooled:
 
 
 @dataclass(frozen=True)
-class LabelledRows:
+class LabelledRows(_Rectangular):
     """Columns exchangeable, rows labelled: the column average (M copies) and the N - 1 contrasts (M copies)."""
-
-    rows: int
-    columns: int
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        return self.rows, self.columns
 
     @property
     def blocks(self) -> tuple[Block, ...]:

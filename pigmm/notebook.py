@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from .archive import Archive, load, published
+from .archive import Archive, load, published, published_config
 from .config import INITS, EnsembleConfig
 from .errors import PigmmError, nearest
 from .storage import write_whole
@@ -103,7 +103,7 @@ def _base(profile: str, scheme: str) -> EnsembleConfig:
     defaults = PROFILES[profile]
     if isinstance(defaults, dict):
         return EnsembleConfig.from_dict({**defaults, "init": scheme})
-    return load(f"mnist-{scheme}").config
+    return published_config(f"mnist-{scheme}")
 
 
 def _injected(namespace: Mapping[str, Any]) -> list[str]:
@@ -134,8 +134,8 @@ def ensemble(namespace: Mapping[str, Any], extras: Iterable[str] = ()) -> Archiv
 def open_archive(config: EnsembleConfig, *, workers: int | None = None, announce: bool = True) -> Archive:
     """The published archive with exactly this configuration, else one from the cache, else train it and cache it."""
     for name in published():
-        if (archive := load(name)).config == config:
-            source = f"published archive {name}"
+        if published_config(name) == config:
+            archive, source = load(name), f"published archive {name}"
             break
     else:
         from .datasets import cache_folder
