@@ -1,4 +1,4 @@
-r"""Permutation invariants of a matrix as directed multigraphs: enumerate, name and draw them.
+r"""Permutation invariants of a matrix as directed multigraphs: enumerate and name them.
 
 A polynomial in the entries of :math:`W` that stays the same when rows and columns are relabelled together,
 :math:`W_{ij} \to W_{\pi(i)\pi(j)}`, is a combination of sums over *independent* indices, and each such sum is
@@ -9,21 +9,27 @@ W_{ij}W_{jk}` is the path ``01.12``; :math:`(\mathrm{tr}\,W)^2` is ``00+00``, tw
 and the components by ``+`` (each component numbers its own nodes from 0).  Of all numberings the canonical
 one makes the sorted edge list of the component lexicographically smallest; components are sorted by (number
 of edges, text).
+
+**Rectangular matrices.**  Where rows and columns are different things, and are relabelled separately, an index cannot
+be both.  The invariants of an M×N matrix are therefore the graphs in which every node is either a row (all its edges
+leave) or a column (all its edges arrive): the *bipartite* multigraphs, 1, 4, 10, 33 of degree 1 to 4.
 """
 
 from __future__ import annotations
 
-import math
 import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache, cached_property, lru_cache
-from itertools import permutations
+from itertools import product
 
 from pigmm.errors import PigmmError
 
-__all__ = ["MAX_DEGREE", "PAPER", "InvariantGraph", "as_graphs", "draw", "invariant_graphs"]
+__all__ = [
+    "MAX_DEGREE", "PAPER", "Edges", "InvariantGraph",
+    "as_graphs", "bipartite_graphs", "invariant_graphs", "name_of", "pairs",
+]  # fmt: skip
 
 Edges = tuple[tuple[int, int], ...]
 
@@ -109,7 +115,7 @@ class InvariantGraph:
         edges: list[tuple[int, int]] = []
         for component in self.components:
             start = 1 + max((max(e) for e in edges), default=-1)
-            edges += [(start + i, start + j) for i, j in _pairs(component)]
+            edges += [(start + i, start + j) for i, j in pairs(component)]
         return tuple(edges)
 
     @property
@@ -140,7 +146,19 @@ class InvariantGraph:
     def __repr__(self) -> str:
         return f"InvariantGraph({self.name!r})"
 
+    @cached_property
+    def sides(self) -> tuple[int, int] | None:
+        """(row nodes, column nodes) of a bipartite graph, in which no node has edges both out and in; else None.
+
+        >>> InvariantGraph("01.02").sides, InvariantGraph("01.12").sides
+        ((1, 2), None)
+        """
+        rows, columns = ({edge[end] for edge in self.edges} for end in (0, 1))
+        return None if rows & columns else (len(rows), len(columns))
+
     def _repr_svg_(self) -> str:
+        from pigmm.drawing import draw
+
         return draw(self)
 
 
@@ -154,10 +172,11 @@ def _canonical_name(text: str) -> str:
         return PAPER[int(alias[1]) - 1]
     if not _NAME.fullmatch(text):
         raise PigmmError.of("graph name", got=text, allowed=_GRAMMAR)
-    return name_of(((part, i), (part, j)) for part, c in enumerate(text.split("+")) for i, j in _pairs(c))
+    return name_of(((part, i), (part, j)) for part, c in enumerate(text.split("+")) for i, j in pairs(c))
 
 
-def _pairs(component: str) -> Edges:
+def pairs(component: str) -> Edges:
+    """The edges that a component's name spells."""
     return tuple((int(e[0]), int(e[1])) for e in component.split("."))
 
 
@@ -229,19 +248,21 @@ def _swapped(edges: Edges, u: int, v: int) -> Edges:
 
 
 @cache
-def _connected(degree: int) -> tuple[str, ...]:
+def _connected(degree: int, bipartite: bool) -> tuple[str, ...]:
     """Canonical names of the connected multigraphs with so many edges: those with one fewer, plus an edge.
 
     All are reached, because every connected graph has an edge on a cycle or a leaf that can be taken away.
     """
     if degree == 1:
-        return ("00", "01")
+        return ("01",) if bipartite else ("00", "01")
     names: set[str] = set()
-    for smaller in map(_pairs, _connected(degree - 1)):
+    for smaller in map(pairs, _connected(degree - 1, bipartite)):
         n = 1 + max(max(e) for e in smaller)
-        for i in range(n):
-            names.update(name_of((*smaller, (i, j))) for j in range(n + 1))
-            names.add(name_of((*smaller, (n, i))))
+        rows, columns = {i for i, _ in smaller}, {j for _, j in smaller}
+        for i, j in product(range(n + 1), repeat=2):
+            if i == j == n or (bipartite and (i == j or i in columns or j in rows)):
+                continue
+            names.add(name_of((*smaller, (i, j))))
     return tuple(sorted(names))
 
 
@@ -269,9 +290,39 @@ def invariant_graphs(degree: int) -> tuple[InvariantGraph, ...]:
     >>> [g.name for g in invariant_graphs(2)]
     ['00.00', '00.01', '00.10', '01.01', '01.10', '00+00', '01.02', '01.12', '01.21', '00+01', '01+01']
     """
+    return _all(degree, bipartite=False)
+
+
+@cache
+def bipartite_graphs(degree: int) -> tuple[InvariantGraph, ...]:
+    """The invariants of rectangular matrices: those of :func:`invariant_graphs` that are bipartite, in its order.
+
+    There are 1, 4, 10, 33, 91, 298 of degree 1 … 6 (OEIS A007716).
+
+    Parameters
+    ----------
+    degree : int
+        1 … 6.
+
+    Raises
+    ------
+    PigmmError
+        For any other degree.
+
+    Examples
+    --------
+    >>> [len(bipartite_graphs(k)) for k in (1, 2, 3, 4)]
+    [1, 4, 10, 33]
+    >>> [g.name for g in bipartite_graphs(2)]      # ΣW², squared row sums, squared column sums, (ΣW)²
+    ['01.01', '01.02', '01.21', '01+01']
+    """
+    return _all(degree, bipartite=True)
+
+
+def _all(degree: int, bipartite: bool) -> tuple[InvariantGraph, ...]:
     if isinstance(degree, bool) or not isinstance(degree, int) or not 1 <= degree <= MAX_DEGREE:
         raise PigmmError.of("degree", got=degree, allowed=f"an integer from 1 to {MAX_DEGREE}")
-    parts = [(k, name) for k in range(1, degree + 1) for name in _connected(k)]
+    parts = [(k, name) for k in range(1, degree + 1) for name in _connected(k, bipartite)]
     names = []
 
     def add(chosen: tuple[str, ...], start: int, left: int) -> None:
@@ -296,95 +347,3 @@ def as_graphs(graphs: InvariantGraph | str | Iterable[InvariantGraph | str]) -> 
     if not items:
         raise PigmmError.of("graphs", got="an empty list", allowed="at least one graph or name")
     return tuple(g if isinstance(g, InvariantGraph) else InvariantGraph(g) for g in items)
-
-
-def draw(graph: InvariantGraph | str, *, size: int = 84) -> str:
-    """The graph as a standalone SVG: transparent, mid-grey, so that it reads on light and on dark pages.
-
-    Nodes are dots, edges carry an arrow head in their middle, parallel edges bend apart, loops point
-    outwards, and components stand side by side; the name is the ``<title>``, which screen readers speak.
-
-    Parameters
-    ----------
-    graph : InvariantGraph or str
-    size : int
-        Height in pixels, which is also the width of each component.
-
-    Examples
-    --------
-    >>> draw("01.12").count("<circle"), draw("01.12").count("<path")
-    (3, 2)
-    """
-    (graph,) = as_graphs(graph)
-    shapes = []
-    for c, edges in enumerate(map(_pairs, graph.components)):
-        place = [(100 * c + 50 + 26 * x, 50 + 26 * y) for x, y in _layout(edges)]
-        groups: dict[tuple[int, ...], list[tuple[int, int]]] = {}
-        for edge in edges:
-            groups.setdefault(tuple(sorted(set(edge))), []).append(edge)
-        for ends, group in groups.items():
-            for q, edge in enumerate(group):
-                step = q - (len(group) - 1) / 2  # symmetric around 0: … -1, 0, 1 …
-                if len(ends) == 1:
-                    shapes.append(_loop(place, ends[0], step, len(group), 100 * c + 50))
-                else:
-                    shapes.append(_arc(place[ends[0]], place[ends[1]], 9 * step, edge == ends))
-        shapes += [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4"/>' for x, y in place]
-    width = 100 * len(graph.components)
-    title = graph.name if graph.label == graph.name else f"{graph.label} = {graph.name}"
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} 100" width="{width * size // 100}" '
-        f'height="{size}" role="img" fill="#808080" stroke="#808080" stroke-width="1.6">'
-        f"<title>invariant graph {title}</title>{''.join(shapes)}</svg>"
-    )
-
-
-def _layout(edges: Edges) -> list[tuple[float, float]]:
-    """Node places in the unit disc: on a circle, ordered for short edges; a hub goes to the middle."""
-    n = 1 + max(max(e) for e in edges)
-    if n == 1:
-        return [(0.0, 0.0)]
-    near = {v: {w for e in edges if v in e for w in e} - {v} for v in range(n)}
-    hub = [v for v in range(n) if len(near[v]) == n - 1 and (v, v) not in edges][:1] if n > 3 else []
-    ring = [v for v in range(n) if v not in hub]
-    start = math.pi if n == 2 else -math.pi / 2
-    angles = [start + 2 * math.pi * k / len(ring) for k in range(len(ring))]
-    spots = [(math.cos(a), math.sin(a)) for a in angles]
-    # Trying every order is fine for the small graphs of everyday use; larger ones keep their numbering.
-    orders = permutations(ring[1:]) if len(ring) <= 7 else [tuple(ring[1:])]
-
-    def places(order: tuple[int, ...]) -> dict[int, tuple[float, float]]:
-        return dict(zip([ring[0], *order, *hub], [*spots, (0.0, 0.0)], strict=False))
-
-    best = min(map(places, orders), key=lambda at: round(sum(math.dist(at[i], at[j]) for i, j in edges), 9))
-    return [best[v] for v in range(n)]
-
-
-def _head(x: float, y: float, angle: float) -> str:
-    """An arrow head whose middle is at (x, y)."""
-    corners = [(x + 4.6 * math.cos(angle + a), y + 4.6 * math.sin(angle + a)) for a in (0, 2.5, -2.5)]
-    return f'<polygon points="{" ".join(f"{px:.1f},{py:.1f}" for px, py in corners)}" stroke="none"/>'
-
-
-def _arc(start: tuple[float, float], end: tuple[float, float], bend: float, forward: bool) -> str:
-    """An edge whose middle is moved sideways by ``bend``; ``forward`` says which way its arrow points."""
-    (x, y), (u, v) = start, end
-    angle = math.atan2(v - y, u - x)
-    dx, dy = -bend * math.sin(angle), bend * math.cos(angle)
-    mx, my = (x + u) / 2, (y + v) / 2
-    line = f'<path d="M{x:.1f} {y:.1f}Q{mx + 2 * dx:.1f} {my + 2 * dy:.1f} {u:.1f} {v:.1f}" fill="none"/>'
-    return line + _head(mx + dx, my + dy, angle if forward else angle + math.pi)
-
-
-def _loop(place: list[tuple[float, float]], node: int, step: float, loops: int, centre: float) -> str:
-    """A loop that points away from the component's centre; several at one node fan out."""
-    x, y = place[node]
-    outward = math.atan2(y - 50, x - centre)
-    if len(place) == 1:
-        outward = -math.pi / 2
-    fan = 2 * math.pi / max(loops, 3) if len(place) == 1 else 1.1
-    angle, half = outward + fan * step, min(0.65, 0.45 * fan)
-    (p, q), (s, t) = ((x + 32 * math.cos(a), y + 32 * math.sin(a)) for a in (angle - half, angle + half))
-    line = f'<path d="M{x:.1f} {y:.1f}C{p:.1f} {q:.1f} {s:.1f} {t:.1f} {x:.1f} {y:.1f}" fill="none"/>'
-    reach = 0.75 * 32 * math.cos(half)
-    return line + _head(x + reach * math.cos(angle), y + reach * math.sin(angle), angle + math.pi / 2)

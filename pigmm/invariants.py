@@ -8,7 +8,8 @@ five edges vanishes that way, in O(D³).
 
 Each intermediate has a structural key, such as ``("mm", W, x, W)`` for W diag(x) W, and is computed once for
 all invariants of a call; each connected component is computed once, and the invariants are products of
-components.
+components.  Nothing in this needs square matrices, as long as no node is both a row and a column: bipartite
+invariants of M×N matrices go the same way.
 """
 
 from __future__ import annotations
@@ -42,9 +43,9 @@ def evaluate(graphs: Graphs, W: ArrayLike) -> NDArray[np.float64]:
     ----------
     graphs : InvariantGraph, str, or an iterable of them
         n invariants, as graphs or names.
-    W : array_like, shape (R, D, D) or (D, D)
-        R square matrices, ``W[r, i, j]`` the weight from j to i; a single matrix counts as R = 1. Any real
-        dtype, computed in float64. D ≥ 1.
+    W : array_like, shape (R, D, D) or (D, D); (R, M, N) or (M, N) when all graphs are bipartite
+        R matrices, ``W[r, i, j]`` the weight from j to i; a single matrix counts as R = 1. Any real
+        dtype, computed in float64.
 
     Returns
     -------
@@ -67,13 +68,24 @@ def evaluate(graphs: Graphs, W: ArrayLike) -> NDArray[np.float64]:
     --------
     >>> evaluate(["00", "01", "01.12", "00+01"], [[1, 2], [3, 4]])
     array([[ 5., 10., 54., 50.]])
+
+    Squared row sums and squared column sums of a 2×3 matrix:
+
+    >>> evaluate(["01.02", "01.21"], [[1, 2, 3], [4, 5, 6]])
+    array([[261., 155.]])
     """
     graphs = as_graphs(graphs)
-    W = as_matrices(W, square=True)
-    runs, dim, _ = W.shape
+    W = as_matrices(W)
+    runs, rows, columns = W.shape
+    if rows != columns and (mixed := [g.name for g in graphs if g.sides is None]):
+        raise PigmmError.of(
+            "W", got=f"{rows}x{columns} matrices and invariant {mixed[0]}, where an index is both a row and a column",
+            allowed="square matrices, or bipartite invariants",
+            fix="pigmm.bipartite_graphs(degree) lists those of rectangular matrices.",
+        )  # fmt: skip
     plan = _plan(graphs)
     out = np.empty((runs, len(graphs)))
-    size = max(1, _CHUNK // dim**2)
+    size = max(1, _CHUNK // max(rows * columns, min(rows, columns) ** 2))
     for start in range(0, runs, size):
         part = np.ascontiguousarray(W[start : start + size])
         with np.errstate(over="ignore", invalid="ignore", under="ignore"):
@@ -96,7 +108,7 @@ def evaluate(graphs: Graphs, W: ArrayLike) -> NDArray[np.float64]:
 # Matrices: ("W",), ("T", M) the transpose, ("had", M, …, N) the entrywise product, ("mm", M, x, N) meaning
 # M diag(x) N.  Vectors: ("ones",), ("diag",) of W, ("had", x, …, y), ("mv", M, x) meaning M x.
 # Scalars: ("dot", x, y), ("einsum …", M, …, x, …).  Equal values get equal keys: factors are sorted, and of M
-# and its transpose only the smaller key is computed.
+# and its transpose only the smaller key is computed.  Ones are never made: products with them are sums.
 
 _W: Key = ("W",)
 _ONES: Key = ("ones",)
@@ -132,6 +144,8 @@ def _vector(factors: list[Key]) -> Key:
 def _eliminate(edges: Edges, known: dict[Key, int]) -> Key:
     """The scalar key of a connected component; of equally good ways the one whose keys are known already."""
     nodes = {n for e in edges for n in e}
+    rows, columns = ({e[end] for e in edges} for end in (0, 1))
+    rows = set() if rows & columns else rows
     at: dict[int, list[Key]] = {n: [_DIAGONAL] * edges.count((n, n)) for n in nodes}
     between: dict[tuple[int, int], list[Key]] = {}
     for i, j in edges:
@@ -142,17 +156,21 @@ def _eliminate(edges: Edges, known: dict[Key, int]) -> Key:
         matrix = _hadamard(tuple(between[min(u, v), max(u, v)]))
         return matrix if u < v else _transpose(matrix)
 
-    def remove(v: int) -> tuple[int, bool, int, Key, list[int]]:
-        """What summing over v makes: rank for the choice, the key, and the neighbours it lands on."""
+    def remove(v: int) -> tuple[int, bool, bool, int, Key, list[int]]:
+        """What summing over v makes: rank for the choice, the key, and the neighbours it lands on.
+
+        In a bipartite graph columns go first, since matrices are rarely higher than wide.
+        """
         near = sorted({n for pair in between if v in pair for n in pair} - {v})
         x = _vector(at[v])
         key = ("mv", seen(near[0], v), x) if len(near) == 1 else _ONES
         if len(near) == 2:
             key = _product(seen(near[0], v), x, seen(v, near[1]))
-        return len(near), (key[1] if key[0] == "T" else key) not in known, len(str(key)), key, near
+        new = (key[1] if key[0] == "T" else key) not in known
+        return len(near), len(near) == 2 and v in rows, new, len(str(key)), key, near
 
     while len(at) > 1:
-        (count, _, _, key, near), v = min((remove(v), v) for v in at)
+        (count, _, _, _, key, near), v = min((remove(v), v) for v in at)
         if count > 2:
             return _einsum({u: _vector(f) for u, f in at.items()}, {pair: seen(*pair) for pair in between})
         del at[v]
@@ -168,6 +186,7 @@ def _eliminate(edges: Edges, known: dict[Key, int]) -> Key:
 def _einsum(at: dict[int, Key], between: dict[tuple[int, int], Key]) -> Key:
     """What is left when every node has three neighbours or more, as one `numpy.einsum`."""
     letter = dict(zip(at, "abcdefghij", strict=False))
+    at = {v: x for v, x in at.items() if x != _ONES}
     terms = [f"...{letter[i]}{letter[j]}" for i, j in between] + [f"...{letter[v]}" for v in at]
     return (f"einsum {','.join(terms)}->...", *between.values(), *at.values())
 
@@ -194,6 +213,8 @@ def _plan(graphs: tuple[InvariantGraph, ...]) -> _Plan:
                 args = (("had", *args[:-1]), args[-1])
             elif op == "mm":
                 args = (args[0] if args[1] == _ONES else ("columns", args[0], args[1]), args[2])
+            elif op in ("mv", "dot") and _ONES in args:
+                op, args = ("rowsum" if op == "mv" else "sum"), tuple(a for a in args if a != _ONES)
             numbers = tuple(map(step, args))
             number[key] = len(steps)
             steps.append((op, numbers))
@@ -235,8 +256,10 @@ def _run(plan: _Plan, W: NDArray[np.float64]) -> NDArray[np.float64]:
             value[number] = W
         elif op == "diag":
             value[number] = np.einsum("rii->ri", W).copy()
-        elif op == "ones":
-            value[number] = np.ones(W.shape[:2])
+        elif op == "rowsum":
+            value[number] = a[0].sum(axis=2)
+        elif op == "sum":
+            value[number] = a[0].sum(axis=1)
         else:
             value[number] = np.einsum(op.removeprefix("einsum "), *a, optimize=True)
         for k in dead:

@@ -226,20 +226,38 @@ class Pooled(_Rectangular):
 
 
 @dataclass(frozen=True)
-class LabelledRows(_Rectangular):
-    """Columns exchangeable, rows labelled: the column average (M copies) and the N - 1 contrasts (M copies)."""
+class LabelledRows:
+    """One side labelled, the other exchangeable: the average over the exchangeable side, and the N - 1 contrasts.
+
+    Both blocks have M = ``labelled`` copies.  With ``labels="columns"`` the matrices are N x M and their columns carry
+    the labels.
+    """
+
+    labelled: int
+    exchangeable: int
+    labels: str = "rows"
+
+    def __post_init__(self) -> None:
+        if self.labels not in ("rows", "columns"):
+            raise PigmmError.of("labels", got=self.labels, allowed="'rows' or 'columns'")
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        M, N = self.labelled, self.exchangeable
+        return (M, N) if self.labels == "rows" else (N, M)
 
     @property
     def blocks(self) -> tuple[Block, ...]:
-        return Block("column mean", self.rows, 1), Block("contrasts", self.rows, self.columns - 1)
+        return Block("average", self.labelled, 1), Block("contrasts", self.labelled, self.exchangeable - 1)
 
     def project(self, W: Array) -> tuple[Array, ...]:
-        return np.sqrt(self.columns) * W.mean(axis=2, keepdims=True), _centre(W)
+        upright = W if self.labels == "rows" else W.swapaxes(1, 2)
+        return np.sqrt(self.exchangeable) * upright.mean(axis=2, keepdims=True), _centre(upright)
 
     def recombine(self, parts: tuple[Array, ...]) -> Array:
         x, contrasts = parts
-        W: Array = x / np.sqrt(self.columns) + contrasts
-        return W
+        W: Array = x / np.sqrt(self.exchangeable) + contrasts
+        return W if self.labels == "rows" else W.swapaxes(1, 2)
 
 
 def sufficient_statistics(W: ArrayLike) -> Array:

@@ -43,6 +43,15 @@ class MatrixLaw(ABC):
     def from_blocks(self, blocks: BlockParameters) -> Self:
         """The law of the same family and shape with these blocks."""
 
+    @classmethod
+    @abstractmethod
+    def fit(cls, W: ArrayLike) -> Self:
+        """Maximum likelihood from matrices (R, M, N)."""
+
+    def refit(self, W: ArrayLike) -> Self:
+        """The law of the same family fitted to W."""
+        return type(self).fit(W)
+
     def _checked(self, names: Sequence[str]) -> None:
         """Refuse parameters that are not finite or make a block indefinite."""
         if not (np.abs(self.parameters) < 1e150).all():  # also catches NaN

@@ -278,7 +278,17 @@ class LabelledRowGaussian(MatrixLaw):
 
     M + M(M+1) parameters: mu, then the upper triangles of A and B row by row.  ``sqrt(N)`` times the column average is
     ``N(sqrt(N) mu, B + N A)`` and each of the N - 1 contrasts ``N(0, B)``.  A is a difference of two covariances and
-    need not be positive.  For labelled columns fit the transposed matrices.
+    need not be positive.
+
+    Parameters
+    ----------
+    mu : array, (M,)
+    A, B : arrays, (M, M), symmetric
+    columns : int
+        N, the size of the exchangeable side.
+    labels : "rows" or "columns"
+        Which side is labelled.  With "columns" the law is that of the transposed, N x M matrices, such as the first
+        layer of a network, where columns are pixels and rows are exchangeable neurons.
 
     Examples
     --------
@@ -286,12 +296,15 @@ class LabelledRowGaussian(MatrixLaw):
     >>> W = np.random.default_rng(0).normal(size=(200, 3, 8))
     >>> LabelledRowGaussian.fit(W).parameters.shape
     (15,)
+    >>> LabelledRowGaussian.fit(W, labels="columns").shape, LabelledRowGaussian.fit(W, labels="columns").mu.shape
+    ((3, 8), (8,))
     """
 
     mu: Array
     A: Array
     B: Array
     columns: int
+    labels: str = "rows"
 
     def __post_init__(self) -> None:
         M = len(self.mu) if hasattr(self.mu, "__len__") else 0
@@ -308,26 +321,31 @@ class LabelledRowGaussian(MatrixLaw):
         self._checked(["B + N A", "B"])
 
     @classmethod
-    def fit(cls, W: ArrayLike) -> LabelledRowGaussian:
-        """Maximum likelihood; needs more matrices than rows."""
+    def fit(cls, W: ArrayLike, labels: str = "rows") -> LabelledRowGaussian:
+        """Maximum likelihood; needs more matrices than labels."""
         batch = as_matrices(W, min_dim=2)
-        R, M, N = batch.shape
+        R, *sides = batch.shape
+        M, N = sides if labels == "rows" else sides[::-1]
+        decomposition = LabelledRows(M, N, labels)
         if R <= M:
-            raise PigmmError.of("W", got=f"{R} matrices", allowed=f"more than its {M} rows (too few runs)")
-        x, contrasts = LabelledRows(M, N).project(batch)
+            raise PigmmError.of("W", got=f"{R} matrices", allowed=f"more than its {M} {labels} (too few runs)")
+        x, contrasts = decomposition.project(batch)
         mean = x[..., 0].mean(axis=0)
         centred = x[..., 0] - mean
-        B = np.einsum("rai,rbi->ab", contrasts, contrasts) / (R * (N - 1))
-        return cls(mean / np.sqrt(N), (centred.T @ centred / R - B) / N, B, N)
+        B = np.einsum("rai,rbi->ab", contrasts, contrasts, optimize=True) / (R * (N - 1))
+        return cls(mean / np.sqrt(N), (centred.T @ centred / R - B) / N, B, N, labels)
+
+    def refit(self, W: ArrayLike) -> LabelledRowGaussian:
+        return LabelledRowGaussian.fit(W, self.labels)
 
     @property
     def shape(self) -> tuple[int, int]:  # type: ignore[override]
-        """(labelled rows, exchangeable columns)."""
-        return len(self.mu), self.columns
+        """Of the matrices: (labelled, exchangeable), or the reverse with labelled columns."""
+        return self.decomposition.shape
 
     @property
     def decomposition(self) -> LabelledRows:
-        return LabelledRows(len(self.mu), self.columns)
+        return LabelledRows(len(self.mu), self.columns, self.labels)
 
     def blocks(self) -> BlockParameters:
         N = self.columns
@@ -335,7 +353,8 @@ class LabelledRowGaussian(MatrixLaw):
 
     def from_blocks(self, blocks: BlockParameters) -> LabelledRowGaussian:
         (mean, total), (_, B) = blocks
-        return LabelledRowGaussian(mean / np.sqrt(self.columns), (total - B) / self.columns, B, self.columns)
+        N = self.columns
+        return LabelledRowGaussian(mean / np.sqrt(N), (total - B) / N, B, N, self.labels)
 
     def parameter_errors(self, R: int) -> Array:
         """Standard errors of mu, A and B fitted to R matrices drawn from this law."""

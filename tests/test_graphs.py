@@ -6,7 +6,8 @@ from collections import Counter
 import pytest
 
 from pigmm import InvariantGraph, PigmmError, invariant_graphs
-from pigmm.graphs import PAPER, as_graphs, draw
+from pigmm.drawing import draw
+from pigmm.graphs import PAPER, as_graphs
 from tests import slow_twins
 
 UP_TO_FOUR = [g for k in (1, 2, 3, 4) for g in invariant_graphs(k)]

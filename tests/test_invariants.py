@@ -4,7 +4,7 @@ import random
 import numpy as np
 import pytest
 
-from pigmm import InvariantGraph, PigmmError, evaluate, invariant_graphs, invariants
+from pigmm import InvariantGraph, PigmmError, bipartite_graphs, evaluate, invariant_graphs, invariants
 from tests import slow_twins
 
 UP_TO_FOUR = [g for k in (1, 2, 3, 4) for g in invariant_graphs(k)]
@@ -194,7 +194,29 @@ def test_the_weights_are_left_alone():
 )
 def test_bad_matrices(W, message):
     with pytest.raises(PigmmError, match=message):
-        evaluate(["01"], W)
+        evaluate(["01", "01.12"], W)
+
+
+@pytest.mark.parametrize("shape", [(3, 5), (5, 3), (1, 4), (4, 1), (2, 2)])
+def test_bipartite_invariants_of_rectangular_matrices_are_sums_over_rows_and_columns(shape):
+    graphs = [g for k in range(1, 5) for g in bipartite_graphs(k)]
+    W = np.random.default_rng(0).normal(size=(4, *shape))
+    padded = np.zeros((4, 8, 8))  # zeros beyond the matrix: a row index outside of it contributes nothing
+    padded[:, : shape[0], : shape[1]] = W
+    slow = [slow_twins.evaluate_array(g, padded) for g in graphs]
+    np.testing.assert_allclose(evaluate(graphs, W), np.transpose(slow), rtol=1e-12, atol=1e-12)
+
+
+def test_bipartite_invariants_ignore_the_order_of_rows_and_of_columns():
+    rng = np.random.default_rng(1)
+    graphs = [g for k in range(1, 6) for g in bipartite_graphs(k)]
+    W = rng.normal(size=(3, 4, 7))
+    moved = W[:, rng.permutation(4)][:, :, rng.permutation(7)]
+    np.testing.assert_allclose(evaluate(graphs, moved), evaluate(graphs, W), rtol=1e-10, atol=1e-10)
+    mixed = W.copy()
+    mixed[:, 0] = W[:, 0, ::-1]  # one row alone: not a relabelling, so row sums stay and the rest moves
+    change = np.abs(evaluate(["01.02", "01.21"], mixed) - evaluate(["01.02", "01.21"], W)).max(axis=0)
+    assert change[0] < 1e-10 < 1e-2 < change[1]
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 import pigmm
-from pigmm import InvariantGraph, PigmmError, evaluate, expectation, invariant_graphs
-from pigmm.irreps import sufficient_statistics
+from pigmm import InvariantGraph, PigmmError, bipartite_graphs, evaluate, expectation, invariant_graphs
+from pigmm.irreps import sufficient_statistics, two_sided_statistics
 from pigmm.wick import CLASSES, coefficients, jacobian, predict
 from tests import slow_twins
 from tests.dense import dense_law, random_parameters
@@ -182,6 +182,76 @@ def test_fitted_model_returns_the_thirteen_averages_it_was_fitted_to():
     assert not np.allclose(expectation(cubic, pigmm.GaussianMatrixModel.fit(W)), evaluate(cubic, W).mean(0), rtol=0.01)
 
 
+# --- rows and columns relabelled separately, any shape ----------------------------------------------------------------
+
+
+BIPARTITE = [g for k in (1, 2, 3, 4) for g in bipartite_graphs(k)]
+FIVE = [0.4, 0.9, 0.5, 0.6, 0.3]
+
+
+def dense_two_sided(parameters, M, N):
+    """Mean and covariance from the four projections, without p, q, r, s."""
+    m, *variances = parameters
+    flat = [np.ones((n, n)) / n for n in (M, N)]
+    parts = [(J, np.eye(len(J)) - J) for J in flat]
+    which = [(0, 0), (1, 0), (0, 1), (1, 1)]  # (side of the rows, side of the columns) for 00, rows, columns, bulk
+    covariance = sum(v * np.kron(parts[0][a], parts[1][b]) for v, (a, b) in zip(variances, which, strict=True))
+    return np.full(M * N, m), covariance
+
+
+@pytest.mark.parametrize("shape", [(2, 3), (3, 2), (1, 3), (3, 3)])
+def test_bipartite_graphs_against_dense_moment_tensors(shape):
+    for degree in (1, 2, 3, 4):
+        tensor = slow_twins.moment_tensor(*dense_two_sided(FIVE, *shape), degree).reshape(shape * degree)
+        for graph in bipartite_graphs(degree):
+            indices = [n for edge in graph.edges for n in edge]
+            expected = np.einsum(tensor, indices, [])
+            assert predict(graph, FIVE, shape)[0] == pytest.approx(expected, rel=1e-11)
+
+
+def test_five_parameters_in_a_square_are_thirteen_in_disguise():
+    model = pigmm.TwoSidedGaussian(FIVE, (7, 7))
+    np.testing.assert_allclose(expectation(BIPARTITE, model), expectation(BIPARTITE, model.to_diagonal()), rtol=1e-12)
+    np.testing.assert_allclose(expectation(UP_TO_FOUR, model), expectation(UP_TO_FOUR, model.to_diagonal()), rtol=1e-12)
+    other = pigmm.TwoSidedGaussian([0.4, 0.9, 0.6, 0.5, 0.3], (7, 7))  # rows and columns exchanged
+    assert expectation("01.02", model)[0] == pytest.approx(expectation("01.21", other)[0], rel=1e-13)
+    assert expectation("01.02", model)[0] != pytest.approx(expectation("01.21", model)[0], rel=1e-3)
+
+
+def test_cubic_and_quartic_expectations_span_ten_and_thirty_three_dimensions():
+    rng = np.random.default_rng(0)
+    laws = [pigmm.TwoSidedGaussian(rng.uniform(0.2, 2, 5), (9, 9)) for _ in range(400)]
+    for degree, dimensions in ((3, 10), (4, 33)):
+        values = np.array([expectation(invariant_graphs(degree), model) for model in laws])
+        assert np.linalg.matrix_rank(values / np.abs(values).max(axis=0), tol=1e-8) <= dimensions
+        wider = np.array([predict(invariant_graphs(degree), parameters(k), 9) for k in range(60)])
+        assert np.linalg.matrix_rank(wider / np.abs(wider).max(axis=0), tol=1e-8) > dimensions
+
+
+@pytest.mark.parametrize("family", [pigmm.TwoSidedGaussian, pigmm.SimpleGaussian])
+@pytest.mark.parametrize("shape", [(4, 6), (5, 5)])
+def test_jacobian_of_the_smaller_fits_against_finite_differences(family, shape):
+    rng = np.random.default_rng(1)
+    W = rng.normal(0.3, 1, size=(40, *shape)) + rng.normal(size=(40, shape[0], 1))
+    graphs = BIPARTITE if shape[0] != shape[1] else UP_TO_FOUR
+    weights, step = rng.normal(size=40), 1e-4
+
+    def fit(tilt):  # the law fitted to runs that count 1 + tilt·weight
+        count = (1 + tilt * weights) / (1 + tilt * weights).sum()
+        mean = count @ two_sided_statistics(W)
+        v00 = W[0].size * (mean[1] - mean[0] ** 2)
+        law = pigmm.TwoSidedGaussian([mean[0], v00, *mean[2:]], shape)
+        if family is pigmm.SimpleGaussian:
+            dims = np.array([block.dim for block in law.decomposition.blocks])
+            law = pigmm.SimpleGaussian(mean[0], dims @ law.parameters[1:] / dims.sum(), shape)
+        return law, mean
+
+    (up, t_up), (down, t_down) = fit(step), fit(-step)
+    change = (expectation(graphs, up) - expectation(graphs, down)) / (2 * step)
+    linear = jacobian(graphs, family.fit(W)) @ (t_up - t_down) / (2 * step)
+    np.testing.assert_allclose(linear, change, rtol=1e-5, atol=1e-6 * np.abs(change).max())
+
+
 # --- the Jacobian -----------------------------------------------------------------------------------------------------
 
 
@@ -252,11 +322,22 @@ def test_other_models_are_refused(model):
             function("00", model)
 
 
-def test_laws_without_an_embedding_are_refused():
+def test_graphs_that_a_law_cannot_serve_are_refused():
+    rectangular = pigmm.TwoSidedGaussian([0, 1, 1, 1, 1], shape=(4, 5))
+    for function in (expectation, jacobian):
+        with pytest.raises(PigmmError, match="bipartite"):
+            function("00", rectangular)
+    with pytest.raises(PigmmError, match="D at least 4"):
+        expectation("00", pigmm.TwoSidedGaussian([0, 1, 1, 1, 1], shape=(3, 3)))
     labelled = pigmm.LabelledRowGaussian.fit(np.random.default_rng(0).normal(size=(50, 4, 4)))
-    for model in (labelled, pigmm.TwoSidedGaussian([0, 1, 1, 1, 1], shape=(4, 5))):
-        with pytest.raises(PigmmError):
-            expectation("00", model)
+    with pytest.raises(PigmmError, match="without labels"):
+        jacobian("01", labelled)
+
+
+@pytest.mark.parametrize("dim", [(3,), (0, 4), (2.0, 3), "4x5", (2, True)])
+def test_bad_shapes(dim):
+    with pytest.raises(PigmmError, match="dim: got"):
+        predict("01", np.ones(5), dim)
 
 
 @pytest.mark.parametrize(
