@@ -14,6 +14,7 @@ _HOME = {
     "PigmmError": "errors",
     "InvariantGraph": "graphs",
     "invariant_graphs": "graphs",
+    "bipartite_graphs": "graphs",
     "evaluate": "invariants",
     "GaussianMatrixModel": "models",
     "SimpleGaussian": "models",
@@ -25,7 +26,7 @@ _HOME = {
     "geodesic": "transport",
     "noise_floor": "transport",
     "compare": "gaussianity",
-    "symmetry_test": "gaussianity",
+    "symmetry_test": "symmetry",
     "EnsembleConfig": "config",
     "Archive": "archive",
     "load": "archive",
@@ -33,9 +34,10 @@ _HOME = {
     "train": "ensemble",
 }
 _MODULES = {
-    "archive", "builder", "chunks", "cli", "config", "datasets", "ensemble", "errors", "evolution", "figures",
-    "gaussianity", "graphs", "invariants", "irreps", "laws", "layout", "models", "moments", "network", "notebook",
-    "storage", "style", "trajectories", "transport", "wick",
+    "action", "archive", "builder", "chunks", "cli", "config", "contraction", "cumulants", "datasets",
+    "drawing", "ensemble", "errors", "evolution", "figures", "gaussianity", "geometry", "graphs", "invariants",
+    "irreps", "labelled", "ladder", "laws", "layout", "mixtures", "models", "moments", "network", "notebook",
+    "storage", "style", "symmetry", "tables", "trajectories", "transport", "wick",
 }  # fmt: skip
 __all__ = ["__version__", *sorted(_HOME)]
 

@@ -25,7 +25,9 @@ from numpy.typing import NDArray
 
 from .config import EnsembleConfig
 from .errors import PigmmError, nearest
+from .graphs import as_graphs
 from .irreps import Array
+from .laws import MatrixLaw
 from .layout import STATISTICS, archived_graphs, featured_layers, kept_epochs, kept_layers
 from .models import GaussianMatrixModel, LabelledRowGaussian, SimpleGaussian, TwoSidedGaussian
 from .moments import Moments
@@ -34,8 +36,8 @@ from .storage import npz_path, read_arrays, write_arrays
 if TYPE_CHECKING:
     import pandas as pd
 
-    from .gaussianity import SymmetryTest
-    from .laws import MatrixLaw
+    from .graphs import InvariantGraph
+    from .symmetry import SymmetryTest
 
 __all__ = ["GROUPS", "Archive", "load", "published", "published_config"]
 
@@ -156,18 +158,55 @@ class Archive:
         return LabelledRowGaussian(moments.mean[:M] / np.sqrt(N), (total - B) / N, B, N)
 
     def comparison(
-        self, epoch: int = -1, layer: int = 0, runs: str = "all", model: MatrixLaw | None = None
+        self,
+        epoch: int = -1,
+        layer: int = 0,
+        runs: str = "all",
+        model: MatrixLaw | type[MatrixLaw] | None = None,
+        graphs: Iterable[InvariantGraph | str] | None = None,
+        *,
+        bootstrap: int = 0,
+        seed: int = 0,
+        progress: bool = False,
     ) -> pd.DataFrame:
-        """Predicted against measured for all 361 invariants: see :func:`pigmm.gaussianity.compare`."""
-        from .gaussianity import comparison_table
+        """Predicted against measured, for all 361 invariants: see :func:`pigmm.gaussianity.compare`.
+
+        ``model`` may be a law, taken as known, or one of GaussianMatrixModel (the default), TwoSidedGaussian and
+        SimpleGaussian, fitted to these networks.  ``graphs`` chooses among those of degree up to 4.
+        """
+        from .gaussianity import add_bootstrap, bootstrap_z, comparison_table
 
         moments = self.features(epoch, layer, runs)
-        law = self.model(epoch, layer, runs) if model is None else model
-        return comparison_table(archived_graphs(), moments, law, model is None)
+        fitted = not isinstance(model, MatrixLaw)
+        law = model if isinstance(model, MatrixLaw) else self._fitted(model, epoch, layer, runs)
+        chosen = archived_graphs()
+        if graphs is not None:
+            chosen = as_graphs(graphs)
+            place = {graph: STATISTICS + k for k, graph in enumerate(archived_graphs())}
+            if strange := [graph.name for graph in chosen if graph not in place]:
+                raise PigmmError.of("graphs", got=strange[0], allowed="invariants of degree 1 to 4")
+            moments = moments.take([*range(STATISTICS), *(place[graph] for graph in chosen)])
+        table = comparison_table(chosen, moments, law, fitted)
+        if bootstrap:
+            add_bootstrap(table, bootstrap_z(chosen, law, moments.count, bootstrap, seed, progress, fitted))
+        return table
+
+    def _fitted(self, family: type[MatrixLaw] | None, epoch: int, layer: int, runs: str) -> MatrixLaw:
+        if family is None or family is GaussianMatrixModel:
+            return self.model(epoch, layer, runs)
+        if family is TwoSidedGaussian:
+            return self.two_sided(epoch, layer, runs)
+        if family is SimpleGaussian:
+            return self.simple(epoch, layer, runs)
+        raise PigmmError.of(
+            "model", got=getattr(family, "__name__", family),
+            allowed="a law, or GaussianMatrixModel, TwoSidedGaussian or SimpleGaussian to be fitted",
+            fix="Other laws need raw matrices: pigmm.compare(archive.weights(epoch, layer), model=...).",
+        )  # fmt: skip
 
     def symmetry(self, epoch: int = -1, layer: int = 0, runs: str = "all") -> SymmetryTest:
         """Are rows and columns relabelled separately?  See :func:`pigmm.symmetry_test`."""
-        from .gaussianity import symmetry_from_moments
+        from .symmetry import symmetry_from_moments
 
         return symmetry_from_moments(self.features(epoch, layer, runs))
 
@@ -191,7 +230,7 @@ class Archive:
         whole = parts[0]
         for part in parts[1:]:
             ours, theirs = (replace(a.template, runs=2, first_run=0).to_dict() for a in (whole, part))
-            different = [name for name in ours if ours[name] != theirs[name]]
+            different = [name for name in ours | theirs if ours.get(name) != theirs.get(name)]
             if different:
                 raise PigmmError.of(
                     "merge", got=f"archives that differ in {', '.join(different)}", allowed="archives of one ensemble"

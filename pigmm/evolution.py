@@ -14,12 +14,12 @@ from numpy.typing import ArrayLike
 
 from . import wick
 from .archive import Archive
-from .gaussianity import require_pandas
 from .graphs import PAPER
 from .invariants import evaluate
 from .irreps import Array, sufficient_statistics
 from .layout import STATISTICS, archived_graphs, featured_layers
 from .models import GaussianMatrixModel, SimpleGaussian
+from .tables import require_pandas
 from .transport import noise_floor, w2_squared
 
 if TYPE_CHECKING:

@@ -8,6 +8,7 @@ about the mean, so nothing cancels however large the mean is.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -65,6 +66,11 @@ class Moments:
     def at(self, *index: int) -> Moments:
         """The moments at one place of the leading axes."""
         return Moments(self.count, self.mean[index], self.comoment[index], self.squares[index])
+
+    def take(self, features: Sequence[int]) -> Moments:
+        """The moments of these features only; the first ones must stay first."""
+        index = list(features)
+        return Moments(self.count, self.mean[..., index], self.comoment[..., index], self.squares[..., index])
 
     def standard_error(self) -> Array:
         """Standard error of each mean: unbiased standard deviation over the square root of the count."""

@@ -4,11 +4,23 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from pigmm import GaussianMatrixModel, PigmmError, SimpleGaussian, TwoSidedGaussian, gaussianity, symmetry_test, wick
+from pigmm import (
+    GaussianMatrixModel,
+    LabelledRowGaussian,
+    PigmmError,
+    SimpleGaussian,
+    TwoSidedGaussian,
+    bipartite_graphs,
+    gaussianity,
+    invariant_graphs,
+    wick,
+)
 from pigmm.invariants import evaluate
 from tests.dense import random_parameters
 
 GRAPHS = ["01.01.01", "00.00.00", "01.12.20", "00.01.11", "01.01.01.01", "01.01.10.10", "01.01.02.02", "01.12.23.30"]
+BIPARTITE = [g for k in (1, 2, 3, 4) for g in bipartite_graphs(k)]
+NOISE = np.random.default_rng(3).normal(size=(60, 4, 6))
 
 
 def test_columns_are_what_they_say():
@@ -107,10 +119,13 @@ def test_a_large_mean_gives_the_right_answer_or_a_clear_refusal():
         (lambda: gaussianity.compare(np.ones((20, 5, 5)), ["01..2"]), "01..2"),
         (lambda: gaussianity.compare(np.ones((2, 5, 5))), "too few"),
         (lambda: gaussianity.compare(np.ones((20, 5, 5)), ["01"], SimpleGaussian(0, 1, 6)), "5"),
-        (lambda: symmetry_test(np.random.default_rng(0).normal(size=(9, 5, 5))), "too few"),
-        (lambda: symmetry_test(np.ones((30, 5, 5))), "do not vary"),
-        (lambda: symmetry_test(np.zeros((30, 5, 5))), "zeros"),
-        (lambda: symmetry_test(np.repeat(np.random.default_rng(0).normal(size=(4, 5, 5)), 10, 0)), "depend"),
+        (lambda: gaussianity.compare(np.zeros((20, 5, 5))), "all equal"),
+        (lambda: gaussianity.compare(NOISE, ["01.12"], TwoSidedGaussian), "01.12"),
+        (lambda: gaussianity.compare(NOISE, model=GaussianMatrixModel), "4x6"),
+        (lambda: gaussianity.compare(NOISE, model="two-sided"), "law class"),
+        (lambda: gaussianity.compare(NOISE[:4], model=LabelledRowGaussian), "more than its 4 rows"),
+        (lambda: gaussianity.compare(NOISE, bootstrap=20), "at least 99"),
+        (lambda: gaussianity.compare(NOISE, bootstrap=99, seed=-1), "seed"),
         (lambda: gaussianity.compare(np.full((20, 5, 5), 0.3)), "all equal"),
     ],
 )
@@ -119,30 +134,87 @@ def test_bad_input_is_named(call, word):
         call()
 
 
-def test_symmetry_test_has_its_size_for_heavy_tails_and_one_labelled_side():
-    rng, pvalues = np.random.default_rng(0), []
-    rows = rng.normal(size=(6, 1)) * np.linspace(0.5, 2, 6)[:, None]  # rows labelled, columns exchangeable
-    for _ in range(400):
-        pvalues.append(symmetry_test(rows + rng.standard_t(9, size=(150, 6, 6))).pvalue)
-    rate = np.mean(np.array(pvalues) < 0.05)
-    assert abs(rate - 0.05) < 3.5 * np.sqrt(0.05 * 0.95 / 400), rate
+@pytest.mark.parametrize(
+    ("family", "shape"),
+    [
+        (GaussianMatrixModel, (4, 4)),
+        (TwoSidedGaussian, (3, 5)),
+        (TwoSidedGaussian, (4, 4)),
+        (SimpleGaussian, (3, 5)),
+        (LabelledRowGaussian, (3, 5)),
+        (LabelledRowGaussian, (4, 4)),
+    ],
+)
+def test_influence_is_a_jackknife_for_every_family(family, shape):
+    rng = np.random.default_rng(4)
+    W = rng.normal(size=(400, *shape)) + rng.normal(size=(400, shape[0], 1)) * 0.3 + 0.2
+    graphs = [g for k in (1, 2, 3) for g in invariant_graphs(k)] if shape[0] == shape[1] else BIPARTITE
+    table = gaussianity.compare(W, graphs, model=family)
+
+    def deviation(X):
+        return gaussianity.evaluate(graphs, X).mean(axis=0) - wick.expectation(graphs, family.fit(X))
+
+    blocks = np.array([deviation(np.delete(W, range(k, 400, 80), axis=0)) for k in range(80)])  # five at a time
+    jackknife = blocks.std(axis=0) * np.sqrt(79)
+    tested = table["p"] < 1
+    assert tested.any()
+    np.testing.assert_allclose(table["se_difference"][tested], jackknife[tested], rtol=0.45)
+    assert abs(np.median(table["se_difference"][tested] / jackknife[tested]) - 1) < 0.1
+    matched = ~tested.to_numpy()
+    np.testing.assert_allclose(table["measured"][matched], table["predicted"][matched], rtol=1e-8)
 
 
-def test_symmetry_test_finds_each_broken_contrast():
-    base = np.random.default_rng(1).normal(size=(500, 6, 6))
-    eye = np.eye(6, dtype=bool)
-    planted = {
-        "x2": base + 0.15 * eye,
-        "u1.u2": base + 0.3 * (base.sum(axis=1)[:, :, None] / np.sqrt(6)),
-        "S.S - A": base + 0.2 * base.swapaxes(1, 2),
-    }
-    for name, W in planted.items():
-        result = symmetry_test(W)
-        assert result.pvalue < 1e-4, name
-        assert abs(result.contrasts.set_index("name")["z"][name]) > 5
-    assert symmetry_test(base).pvalue > 1e-3
+def test_what_each_fit_matches():
+    W = np.random.default_rng(5).normal(size=(50, 5, 5))
+    graphs = [g for k in (1, 2) for g in invariant_graphs(k)]
+
+    def matched(family):
+        table = gaussianity.compare(W, graphs, family)
+        return set(table["name"][table["p"] == 1])
+
+    assert matched(GaussianMatrixModel) == {g.name for g in graphs}
+    assert matched(TwoSidedGaussian) == matched(LabelledRowGaussian) == {"01", "01.01", "01.02", "01.21", "01+01"}
+    assert matched(SimpleGaussian) == {"01", "01.01"}
 
 
-def test_symmetry_test_does_not_depend_on_units():
-    W = np.random.default_rng(2).normal(size=(60, 5, 5))
-    assert symmetry_test(1e-30 * W).statistic == pytest.approx(symmetry_test(W).statistic, rel=1e-9)
+def test_bootstrap_p_values_of_gaussian_ensembles_are_uniform_and_family_wise():
+    law, family, own = TwoSidedGaussian([0.1, 0.3, 0.1, 0.2, 0.1], (4, 5)), [], []
+    for k in range(60):
+        table = gaussianity.compare(law.sample(40, seed=k), bootstrap=99, seed=1000 + k)
+        family.append(table["p_family"].min())
+        own.append(table["p_bootstrap"][3])
+        assert (table["p_family"] >= table["p_bootstrap"]).all()
+    assert stats.kstest(own, "uniform").pvalue > 1e-3
+    assert np.mean(np.array(family) <= 0.05) < 0.15  # 5 % expected, and more than 9 of 60 in one case of 3000
+    assert np.mean(np.array(family) <= 0.5) > 0.3  # and it is not a test that never rejects
+
+
+def test_step_down_is_the_single_step_for_the_largest_and_smaller_below():
+    rng = np.random.default_rng(6)
+    W = TwoSidedGaussian([0.1, 0.3, 0.1, 0.2, 0.1], (4, 5)).sample(80, seed=0) * rng.gamma(9, 1 / 9, (80, 1, 1)) ** 0.5
+    table = gaussianity.compare(W, bootstrap=199)
+    zs = gaussianity.bootstrap_z(bipartite_graphs(3) + bipartite_graphs(4), TwoSidedGaussian.fit(W), 80, 199)
+    single = [(1 + (np.abs(zs).max(axis=1) >= abs(z)).sum()) / 200 for z in table["z"]]
+    first = table["z"].abs().idxmax()
+    assert table["p_family"][first] == pytest.approx(single[first], abs=0.011)
+    assert (table["p_family"] <= np.array(single) + 0.011).all()
+    assert (table["p_family"] < np.array(single) - 0.02).any()
+
+
+def test_bootstrap_p_values_depend_on_the_seed_alone():
+    one, two, other = (gaussianity.compare(NOISE, bootstrap=99, seed=seed)["p_bootstrap"] for seed in (1, 1, 2))
+    np.testing.assert_array_equal(one, two)
+    assert (one != other).any()
+
+
+def test_rectangular_layers_are_compared_with_the_five_parameter_law():
+    table = gaussianity.compare(NOISE)
+    assert list(table["name"]) == [g.name for k in (3, 4) for g in bipartite_graphs(k)]
+    loud = NOISE * np.random.default_rng(0).lognormal(0, 0.4, size=(60, 1, 1))
+    assert abs(gaussianity.compare(loud)["z"]).max() > abs(table["z"]).max()
+
+
+def test_relative_is_missing_where_the_prediction_is_close_to_zero():
+    table = gaussianity.compare(np.random.default_rng(0).normal(size=(200, 5, 5)), ["01.01.01.01", "01.12.20"])
+    assert table["relative"][0] == pytest.approx(table["measured"][0] / table["predicted"][0])
+    assert np.isnan(table["relative"][1])
