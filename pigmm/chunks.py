@@ -128,7 +128,7 @@ class _Trainer:
 
     def __init__(self, chunk: Chunk, data: Dataset) -> None:
         torch = require("torch")
-        from .network import Stack, initial_weights
+        from .network import STACKS, initial_weights
 
         self.chunk, self.config = chunk, chunk.config
         config, runs = chunk.config, len(chunk.runs)
@@ -137,7 +137,7 @@ class _Trainer:
             for pair in ((data.train_images, data.train_labels), (data.test_images, data.test_labels))
         )
         try:
-            self.stack = Stack(
+            self.stack = STACKS[config.architecture](
                 config.shapes, [initial_weights(config, run) for run in chunk.runs], levels=data.levels,
                 learning_rate=config.learning_rate, weight_decay=config.weight_decay, device=chunk.device,
             )  # fmt: skip

@@ -41,6 +41,7 @@ HELP = {
     "learning_rate": "step size of Adam",
     "seed": "seed of the whole ensemble",
     "first_run": "number of the first network, to continue an ensemble",
+    "architecture": "mlp, recurrent or residual (the last two need equal widths, such as 10,10)",
 }
 
 
@@ -82,7 +83,8 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="command")
 
     train = commands.add_parser("train", help="train an ensemble and write its archive")
-    for name, value in EnsembleConfig().to_dict().items():
+    for name in HELP:
+        value = getattr(EnsembleConfig(), name)
         shown = ",".join(map(str, value)) if name == "hidden" else value
         train.add_argument(
             "--" + name.replace("_", "-"), dest=name, metavar=name.upper(), default=value,
@@ -252,8 +254,7 @@ def _print_fit(archive: Archive, layer: int) -> None:
 
 
 def _summary(config: EnsembleConfig) -> str:
-    shape = "-".join(map(str, config.layer_sizes))
-    return f"{config.runs} networks {shape} on {config.dataset}, {config.init}, {config.epochs} epochs"
+    return f"{config.runs} {config.networks} on {config.dataset}, {config.init}, {config.epochs} epochs"
 
 
 if __name__ == "__main__":

@@ -13,10 +13,17 @@ from typing import Any
 
 from pigmm.errors import PigmmError, nearest
 
-__all__ = ["DATASETS", "INITS", "EnsembleConfig"]
+__all__ = ["ARCHITECTURES", "DATASETS", "INITS", "EnsembleConfig"]
 
 DATASETS = {"digits": (64, 10), "mnist": (784, 10), "fashion-mnist": (784, 10), "cifar10": (3072, 10)}
 """Name of each dataset → (inputs, classes), so that shapes are known without opening a file."""
+
+ROWS = {"digits": 8, "mnist": 28, "fashion-mnist": 28}
+"""Pixels in a row of each dataset whose bytes run row by row; those of CIFAR-10 come colour by colour."""
+
+ARCHITECTURES = ("mlp", "recurrent", "residual")
+"""``mlp``: different neurons on the two sides of every matrix; in the other two a hidden matrix W joins a layer to
+itself.  ``residual``: h ← h + relu(W h).  ``recurrent``: h ← relu(W h + U x) for each row x of the image."""
 
 INITS = ("gaussian", "uniform")
 """``gaussian`` draws N(0, 1/fan_in); ``uniform`` draws U(−1/√fan_in, 1/√fan_in), torch's own default."""
@@ -41,6 +48,10 @@ class EnsembleConfig:
     learning_rate : Adam's step size
     seed : seed of the whole ensemble
     first_run : number of the first network, to continue an ensemble where another one ends
+    architecture : "mlp", "recurrent" or "residual"
+        A residual network has h_1 = relu(U x), h_{l+1} = h_l + relu(W_l h_l) and logits V h_L; all widths in `hidden`
+        are equal.  A recurrent one reads an image row by row, h_0 = 0, h_{t+1} = relu(W h_t + U x_t), logits V h_T;
+        ``hidden=(D, D)`` names the two sides of its one hidden matrix W.
 
     Raises
     ------
@@ -59,6 +70,8 @@ class EnsembleConfig:
     (0,)
     >>> EnsembleConfig.from_dict(config.to_dict()) == config
     True
+    >>> EnsembleConfig(architecture="recurrent", hidden=(12, 12)).shapes      # U, W, V
+    ((12, 8), (12, 12), (10, 12))
     >>> EnsembleConfig(init="gausian")
     Traceback (most recent call last):
     ...
@@ -75,6 +88,7 @@ class EnsembleConfig:
     learning_rate: float = 1e-3
     seed: int = 0
     first_run: int = 0
+    architecture: str = "mlp"
 
     def __post_init__(self) -> None:
         # A frozen dataclass is filled through object.__setattr__; this normalises lists and numpy scalars.
@@ -89,14 +103,28 @@ class EnsembleConfig:
             "learning_rate": _number("learning_rate", self.learning_rate, zero=False),
             "seed": _integer("seed", self.seed, 0),
             "first_run": _integer("first_run", self.first_run, 0),
+            "architecture": _choice("architecture", self.architecture, ARCHITECTURES),
         }.items():
             object.__setattr__(self, name, value)
+        if self.architecture != "mlp":
+            _same_neurons(self)
 
     @property
     def layer_sizes(self) -> tuple[int, ...]:
-        """Neurons of every layer, from inputs to classes."""
+        """Neurons of every layer, from inputs to classes; the inputs of a recurrent network are one row of pixels."""
         inputs, classes = DATASETS[self.dataset]
-        return (inputs, *self.hidden, classes)
+        return (inputs // self.steps, *self.hidden, classes)
+
+    @property
+    def steps(self) -> int:
+        """How many pieces an image is read in: the rows of the image for a recurrent network, else 1."""
+        return DATASETS[self.dataset][0] // ROWS[self.dataset] if self.architecture == "recurrent" else 1
+
+    @property
+    def networks(self) -> str:
+        """What is trained, in words: ``networks 64-10-10-10``, ``recurrent networks 8-10-10-10``."""
+        kind = "" if self.architecture == "mlp" else f"{self.architecture} "
+        return f"{kind}networks {'-'.join(map(str, self.layer_sizes))}"
 
     @property
     def shapes(self) -> tuple[tuple[int, int], ...]:
@@ -120,8 +148,27 @@ class EnsembleConfig:
         return range(self.first_run, self.first_run + self.runs)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, fit for JSON."""
-        return {**asdict(self), "hidden": list(self.hidden)}
+        """Plain values, fit for JSON; no ``architecture`` means an MLP, as in archives older than that field."""
+        values = {**asdict(self), "hidden": list(self.hidden)}
+        if self.architecture == "mlp":
+            del values["architecture"]
+        return values
+
+    def command(self) -> str:
+        """The command line that trains this ensemble.
+
+        Examples
+        --------
+        >>> EnsembleConfig(dataset="mnist", runs=800).command()
+        'pigmm train --dataset mnist --runs 800'
+        """
+        given = []
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if value != field.default:
+                text = ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+                given.append(f"--{field.name.replace('_', '-')} {text}")
+        return " ".join(["pigmm train", *given])
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> EnsembleConfig:
@@ -176,3 +223,20 @@ def _widths(value: Any) -> tuple[int, ...]:
         fix = "A network with fewer hidden layers has no hidden-to-hidden matrix to study."
         raise PigmmError.of("hidden", got=widths, allowed=allowed, fix=fix)
     return tuple(int(width) for width in widths)
+
+
+def _same_neurons(config: EnsembleConfig) -> None:
+    """Refuse shapes in which a hidden matrix cannot join a layer to itself."""
+    widths, name = config.hidden, f"hidden, of a {config.architecture} network"
+    if config.architecture == "recurrent":
+        if config.dataset not in ROWS:
+            raise PigmmError.of(
+                "dataset, of a recurrent network", got=config.dataset, allowed=", ".join(map(repr, ROWS)),
+                fix="A recurrent network reads an image row by row; these images come colour by colour.",
+            )  # fmt: skip
+        if len(widths) != 2 or widths[0] != widths[1]:
+            fix = "(D, D) names the two sides of its one hidden matrix."
+            raise PigmmError.of(name, got=widths, allowed="twice the same width, such as (10, 10)", fix=fix)
+    elif len(set(widths)) > 1:
+        fix = "A block adds its output to its input, so all layers have one width."
+        raise PigmmError.of(name, got=widths, allowed="equal widths, such as (10, 10, 10)", fix=fix)

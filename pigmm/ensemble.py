@@ -324,7 +324,7 @@ def _workers(workers: int | None, todo: list[Chunk], device: str) -> int:
         for piece in todo:
             config, images = piece.config, len(load_dataset(piece.config.dataset).train_labels)
             flop = 6 * images * sum(out * into for out, into in config.shapes) * len(piece.runs)
-            seconds += config.epochs * (5e-4 * images / config.batch_size + flop / 5e10)
+            seconds += config.epochs * config.steps * (5e-4 * images / config.batch_size + flop / 5e10)
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         workers = cores if seconds > 5 else 1
     return max(1, min(workers, len(todo)))

@@ -25,8 +25,10 @@ def kept_epochs(config: EnsembleConfig) -> tuple[int, ...]:
 
 
 def kept_layers(config: EnsembleConfig) -> tuple[int, ...]:
-    """Square layers small enough for their raw weights to be kept."""
-    return tuple(layer for layer in config.square_layers if config.studied_shapes[layer][0] <= 16)
+    """Square layers small enough for their raw weights to be kept; of an MLP alone, also a square output matrix."""
+    output = len(config.studied_shapes) - 1
+    wanted = (layer for layer in config.square_layers if layer < output or config.architecture == "mlp")
+    return tuple(layer for layer in wanted if config.studied_shapes[layer][0] <= 16)
 
 
 def featured_layers(config: EnsembleConfig) -> tuple[int, ...]:

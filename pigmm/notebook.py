@@ -169,7 +169,7 @@ def provenance_lines(archive: Archive) -> str:
     """Three short lines that say what an archive holds and where it comes from."""
     c, p = archive.config, archive.provenance
     return "\n  ".join([
-        f"{archive.runs} networks {'-'.join(map(str, c.layer_sizes))} on {c.dataset}, {archive.epochs} epochs",
+        f"{archive.runs} {c.networks} on {c.dataset}, {archive.epochs} epochs",
         f"seed {c.seed}, weight decay {c.weight_decay:g}, {archive.alive.sum()} of {archive.runs} alive at the end",
         f"trained {str(p.get('date', 'at an unknown date'))[:10]} with pigmm {p.get('package_version', '?')}",
     ])  # fmt: skip

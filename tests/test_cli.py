@@ -67,6 +67,14 @@ def test_train_then_show(project, capsys):
     assert "provenance" in shown
 
 
+def test_train_other_architectures(project, capsys):
+    words = "train --architecture recurrent --hidden 5,5 --runs 3 --epochs 1 --workers 1 --quiet --output rnn.npz"
+    assert main(words.split()) == 0
+    assert "3 recurrent networks 8-5-5-10 on digits" in capsys.readouterr().out
+    assert pigmm.load("rnn.npz").config.architecture == "recurrent"
+    assert "twice the same width" in complaint(capsys, "train", "--architecture", "recurrent")
+
+
 def test_every_field_of_a_configuration_is_an_option():
     assert list(HELP) == [field.name for field in fields(pigmm.EnsembleConfig)]
 
@@ -105,6 +113,7 @@ def test_run_reports_a_failing_cell(project, capsys):
         (["show", "no-such-archive"], "no-such-archive"),
         (["train", "--runs", "1"], "an integer of at least 2"),
         (["train", "--init", "gausian"], "Did you mean 'gaussian'?"),
+        (["train", "--architecture", "residual", "--hidden", "9,8"], "equal widths"),
         (["train", "--hidden", "10"], "at least two positive integers"),
         (["train", "--output", "missing/a.npz"], "in an existing"),
         (["train", "--output", "a.txt"], "ending in .npz"),

@@ -45,6 +45,8 @@ from pigmm import EnsembleConfig, PigmmError
         ("seed", -1, ["seed", "-1", "at least 0"]),
         ("seed", 1.5, ["seed", "1.5"]),
         ("first_run", -1, ["first_run", "at least 0"]),
+        ("architecture", "reccurent", ["architecture", "Did you mean 'recurrent'?"]),
+        ("architecture", None, ["architecture", "'mlp', 'recurrent', 'residual'"]),
     ],
 )
 def test_bad_values_are_named(field, value, words):
@@ -85,7 +87,7 @@ def test_digest_is_stable_and_tells_every_field_apart():
     assert base.digest() == "0efdef38be72055f"
     other = {
         "dataset": "mnist", "hidden": (10, 10), "init": "uniform", "weight_decay": 0.01, "runs": 999, "epochs": 49,
-        "batch_size": 99, "learning_rate": 2e-3, "seed": 1, "first_run": 1,
+        "batch_size": 99, "learning_rate": 2e-3, "seed": 1, "first_run": 1, "architecture": "residual",
     }  # fmt: skip
     assert set(other) == {field.name for field in dataclasses.fields(EnsembleConfig)}
     digests = {dataclasses.replace(base, **{name: value}).digest() for name, value in other.items()}
@@ -93,9 +95,49 @@ def test_digest_is_stable_and_tells_every_field_apart():
     assert EnsembleConfig(weight_decay=-0.0).digest() == base.digest()
 
 
+def test_an_mlp_is_named_as_before_there_were_other_architectures():
+    published = EnsembleConfig(dataset="mnist", runs=800)
+    assert published.digest() == "fe2548b73d8e035a"
+    assert published.to_dict().keys() == {field.name for field in dataclasses.fields(published)} - {"architecture"}
+    assert EnsembleConfig(architecture="mlp").digest() == "0efdef38be72055f"
+    assert EnsembleConfig(architecture="residual").to_dict()["architecture"] == "residual"
+
+
+def test_shapes_of_networks_with_the_same_neurons_on_both_sides():
+    residual = EnsembleConfig(architecture="residual", dataset="mnist", hidden=(7, 7, 7))
+    assert residual.shapes == ((7, 784), (7, 7), (7, 7), (10, 7))
+    assert (residual.square_layers, residual.steps) == ((0, 1), 1)
+    for dataset, row in (("digits", 8), ("mnist", 28), ("fashion-mnist", 28)):
+        recurrent = EnsembleConfig(architecture="recurrent", dataset=dataset, hidden=(6, 6))
+        assert recurrent.layer_sizes == (row, 6, 6, 10)
+        assert recurrent.studied_shapes == ((6, 6), (10, 6))
+        assert recurrent.steps == row  # square images
+    assert recurrent.networks == "recurrent networks 28-6-6-10"
+    assert EnsembleConfig(hidden=(5, 6)).networks == "networks 64-5-6-10"
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"architecture": "residual", "hidden": (10, 10, 9)}, ["residual", "(10, 10, 9)", "equal widths"]),
+        ({"architecture": "residual", "hidden": (10,)}, ["hidden", "at least two"]),
+        ({"architecture": "recurrent", "hidden": (10, 10, 10)}, ["recurrent", "(10, 10, 10)", "twice the same"]),
+        ({"architecture": "recurrent", "hidden": (10, 9)}, ["recurrent", "(10, 9)", "one hidden matrix"]),
+        ({"architecture": "recurrent", "hidden": (9, 9), "dataset": "cifar10"}, ["cifar10", "'mnist'", "colour"]),
+    ],
+)
+def test_an_architecture_refuses_what_it_cannot_be(values, words):
+    with pytest.raises(PigmmError) as caught:
+        EnsembleConfig(**values)
+    for word in words:
+        assert word in str(caught.value)
+
+
 def test_dictionaries_go_both_ways_and_unknown_keys_are_refused():
-    config = EnsembleConfig(dataset="mnist", hidden=(4, 5), seed=9)
-    assert EnsembleConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
+    for config in (
+        EnsembleConfig(dataset="mnist", hidden=(4, 5), seed=9), EnsembleConfig(architecture="recurrent", hidden=(4, 4))
+    ):
+        assert EnsembleConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
     assert EnsembleConfig.from_dict({}) == EnsembleConfig()
     with pytest.raises(PigmmError, match="Did you mean 'epochs'"):
         EnsembleConfig.from_dict({"epoch": 3})

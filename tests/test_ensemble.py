@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -128,6 +129,62 @@ def test_first_run_continues_an_ensemble(trained, reference):
     assert_same_runs(later, reference, slice(3, 6))
     merged = pigmm.Archive.merge([trained(replace(CONFIG, runs=3)), later])
     assert_same_runs(merged, reference)
+
+
+SAME_NEURONS = [
+    EnsembleConfig(architecture=name, hidden=(10, 10), runs=6, epochs=3, learning_rate=5e-3, batch_size=75)
+    for name in ("recurrent", "residual")
+]
+
+
+@pytest.mark.parametrize("config", SAME_NEURONS, ids=lambda config: config.architecture)
+def test_other_architectures_are_as_repeatable(trained, monkeypatch, config):
+    reference = trained(config)
+    assert_same_runs(trained(config, chunk=6), reference)
+    assert_same_runs(trained(replace(config, runs=3, first_run=3), chunk=1), reference, slice(3, 6))
+    with monkeypatch.context() as patch:
+        interrupt(patch, after=int(20 * 4.5))  # the first chunk is finished, the second has run one epoch
+        with pytest.raises(Broken):
+            trained(config, checkpoint_seconds=0)
+    assert_same(trained(config), reference)
+    assert reference.dead_units.shape == (6, 4, 2)
+    assert list(reference.kept) == ["weights/0"]
+    assert (reference.loss[:, -1] < reference.loss[:, 0]).all()
+
+
+def test_architectures_are_not_merged(trained):
+    mlp = replace(SAME_NEURONS[1], architecture="mlp", epochs=1, runs=2)
+    parts = trained(mlp), trained(replace(mlp, architecture="residual", first_run=2))
+    for order in (parts, parts[::-1]):
+        with pytest.raises(PigmmError, match="differ in architecture"):
+            pigmm.Archive.merge(order)
+
+
+@pytest.mark.parametrize("name", ["digits-recurrent", "digits-residual"])
+def test_published_controls_are_what_their_configuration_trains(trained, name):
+    """Four networks again: the same start, and the same first epoch to rounding (processors round differently)."""
+    config, archive = pigmm.archive.published_config(name), pigmm.load(name)
+    assert archive.config == config
+    again = trained(replace(config, runs=4, epochs=1), chunk=4)
+    start, theirs = (archive.weights(epoch, 0)[:4] for epoch in (0, 1))
+    np.testing.assert_array_equal(again.weights(0, 0), start)
+    moved, gap = (np.linalg.norm(W - theirs, axis=(1, 2)) for W in (start, again.weights(1, 0)))
+    assert np.median(gap / moved) < 1e-3
+    assert np.median(np.abs(again.loss[:, 0] / archive.loss[:4, 0] - 1)) < 1e-3
+
+
+@pytest.mark.parametrize("name", ["digits-recurrent", "digits-residual"])
+def test_published_controls_have_the_diagonal_symmetry_alone(name):
+    """The matrix that joins a layer to itself is no longer two-sided once trained; the output matrix stays so."""
+    archive = pigmm.load(name)
+    assert archive.alive.all()
+    assert archive.accuracy.mean() > 0.85
+    assert archive.symmetry(0, 0).pvalue > 1e-3
+    trained = archive.symmetry(-1, 0)
+    assert trained.pvalue < 1e-100
+    assert trained.contrasts.set_index("name").z["x2"] > 20  # a positive trace: a neuron keeps its own value
+    assert archive.symmetry(-1, 1).pvalue > 1e-3
+    assert Path(pigmm.__file__).with_name("published").joinpath(f"{name}.npz").stat().st_size < 2.5e6
 
 
 def test_the_seed_matters(trained, reference):
@@ -439,7 +496,7 @@ def test_no_memory_is_said(trained, monkeypatch):
     def exhausted(*args, **options):
         raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
 
-    monkeypatch.setattr(network, "Stack", exhausted)
+    monkeypatch.setitem(network.STACKS, "mlp", exhausted)
     with pytest.raises(PigmmError, match="smaller chunk"):
         trained()
 
