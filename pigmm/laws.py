@@ -147,9 +147,10 @@ def common_law(p: MatrixLaw, q: MatrixLaw) -> tuple[MatrixLaw, MatrixLaw]:
         if type(p) is type(q) or (step == "to_diagonal" and p.shape[0] != p.shape[1]):
             break
         p, q = (getattr(law, step)() if hasattr(law, step) else law for law in (p, q))
-    if type(p) is type(q):
+    if type(p) is type(q) and p.decomposition == q.decomposition:  # labels may stand on different sides
         return p, q
-    raise PigmmError.of("laws", got=f"{type(p).__name__} and {type(q).__name__}", allowed="laws of one nested family")
+    got = " and ".join(f"{type(law).__name__} with {law.decomposition}" for law in (p, q))
+    raise PigmmError.of("laws", got=got, allowed="laws of one nested family")
 
 
 def frozen_array(parameters: ArrayLike, count: int, what: str) -> Array:

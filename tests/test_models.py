@@ -209,3 +209,13 @@ def test_parameters_cannot_be_changed_in_place():
         EXAMPLES[0][0].parameters[0] = 3
     with pytest.raises(ValueError, match="read-only"):
         EXAMPLES[-1][0].A[0, 0] = 3
+
+
+def test_labels_on_different_sides_are_different_families():
+    W = np.random.default_rng(0).normal(size=(50, 4, 4))
+    rows, columns = LabelledRowGaussian.fit(W), LabelledRowGaussian.fit(W, labels="columns")
+    with pytest.raises(PigmmError, match="labels='columns'"):
+        rows.kl(columns)
+    turned = LabelledRowGaussian.fit(W.swapaxes(1, 2))
+    assert rows.kl(turned) > 0.01
+    assert columns.refit(W).labels == "columns"
