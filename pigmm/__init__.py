@@ -23,6 +23,9 @@ _HOME = {
     "expectation": "wick",
     "w2": "transport",
     "w2_squared": "transport",
+    "w2_by_block": "transport",
+    "distance_matrix": "transport",
+    "squared_distance": "intervals",
     "geodesic": "transport",
     "noise_floor": "transport",
     "compare": "gaussianity",
@@ -34,10 +37,12 @@ _HOME = {
     "train": "ensemble",
 }
 _MODULES = {
-    "action", "archive", "builder", "chunks", "cli", "config", "contraction", "cumulants", "datasets",
-    "drawing", "ensemble", "errors", "evolution", "figures", "gaussianity", "geometry", "graphs", "invariants",
-    "irreps", "labelled", "ladder", "laws", "layout", "mixtures", "models", "moments", "network", "notebook",
-    "storage", "style", "symmetry", "tables", "trajectories", "transport", "wick",
+    "action", "archive", "beyond_figures", "builder", "calibration", "chunks", "cli", "config", "contest",
+    "contraction", "cumulants", "datasets", "drawing", "ensemble", "errors", "evidence", "evolution",
+    "existence", "figures", "gaussianity", "geometry", "graphs", "intervals", "invariants", "irreps",
+    "labelled", "ladder", "laws", "layout", "maps", "maxent", "mixture_fits", "mixtures", "models", "moments",
+    "network", "notebook", "response", "storage", "style", "symmetry", "tables", "trajectories", "transport",
+    "wick",
 }  # fmt: skip
 __all__ = ["__version__", *sorted(_HOME)]
 

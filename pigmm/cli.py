@@ -106,6 +106,17 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--quiet", action="store_true", help="no progress bar")
     run.set_defaults(command=_run)
 
+    calibrate = commands.add_parser("calibrate", help="how often the tests reject, on ensembles of known laws")
+    calibrate.add_argument("ensembles", nargs="*", metavar="ensemble", help="names, quoted (default: all)")
+    calibrate.add_argument("--runs", type=int, nargs="+", default=[100, 1000], help="matrices in an ensemble, R")
+    calibrate.add_argument("--repeats", type=int, default=400, help="ensembles of each kind (default: 400)")
+    calibrate.add_argument("--dim", type=int, default=10, help="size of the matrices, D (default: 10)")
+    calibrate.add_argument("--seed", type=int, default=0, help="seed of the study (default: 0)")
+    calibrate.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes (default: all cores)")
+    calibrate.add_argument("--output", metavar="FILE.json", help="kept after every cell, and continued if it exists")
+    calibrate.add_argument("--quiet", action="store_true", help="no progress bar")
+    calibrate.set_defaults(command=_calibrate)
+
     lists = commands.add_parser("list", help="the archives that come with the package")
     lists.set_defaults(command=_list)
 
@@ -170,6 +181,21 @@ def _run(options: argparse.Namespace) -> None:
     finally:
         del os.environ["PIGMM_OUTPUT"]
     print(folder)
+
+
+def _calibrate(options: argparse.Namespace) -> None:
+    from pigmm import calibration
+
+    result = calibration.study(
+        options.ensembles or tuple(calibration.ENSEMBLES), options.runs, options.repeats, dim=options.dim,
+        seed=options.seed, workers=options.workers, output=options.output, progress=not options.quiet,
+    )  # fmt: skip
+    print("share of ensembles in which a test rejects at 5 %, and the median published ratio")
+    columns = {
+        "13 z": "single |z|, 13", "5 z": "single |z|, 5", "13 family": "family, 348", "5 family": "family, 43",
+        "symmetry exact": "symmetry", "13 ratio": "ratio",
+    }  # fmt: skip
+    print(calibration.table(result, columns).to_string(index=False))
 
 
 def _notebook(name: str) -> Path:

@@ -33,7 +33,7 @@ from .tables import draw_seeds, progressing, require_pandas, unit
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["bootstrap_z", "compare", "comparison_table"]
+__all__ = ["Confrontation", "bootstrap_z", "compare", "comparison_table", "confront"]
 
 
 def compare(
@@ -109,7 +109,7 @@ def compare(
     scale = unit(batch)  # z does not depend on the unit; in units of order one nothing over- or underflows
     batch = batch / scale
     law = family.fit(batch) if known is None else _rescaled(known, scale)
-    result = _confront(chosen, batch, law, known is None)
+    result = confront(chosen, batch, law, known is None)
     table = _table(chosen, result, result.z(law))
     if bootstrap:
         add_bootstrap(table, bootstrap_z(chosen, law, len(batch), bootstrap, seed, progress, known is None))
@@ -144,7 +144,7 @@ def bootstrap_z(
     for b, draw in enumerate(progressing(draw_seeds(seed, repeats), repeats, progress, "bootstrap")):
         W = law.sample(R, draw)
         again = law.refit(W) if fitted else law
-        zs[b] = _confront(graphs, W, again, fitted).z(again)
+        zs[b] = confront(graphs, W, again, fitted).z(again)
     return zs
 
 
@@ -167,12 +167,12 @@ def comparison_table(
     """The table of :func:`compare` from the moments of (13 statistics, invariants); ``fitted``: to these very runs."""
     measured, variance = moments.mean[STATISTICS:], np.clip(moments.squares[STATISTICS:], 0, None) / (moments.count - 1)
     psi = _influence_variance(graphs, moments, model) if fitted else variance
-    result = _Confrontation(graphs, moments.count, measured, variance, wick.expectation(graphs, model), psi, fitted)
+    result = Confrontation(graphs, moments.count, measured, variance, wick.expectation(graphs, model), psi, fitted)
     return _table(graphs, result, result.z(model))
 
 
 @dataclass(frozen=True, eq=False)
-class _Confrontation:
+class Confrontation:
     """Means of invariants over R runs, their variance over runs, the prediction, and the variance of the influence."""
 
     graphs: Sequence[InvariantGraph]
@@ -197,7 +197,7 @@ class _Confrontation:
         return np.divide(difference, error, out=np.zeros_like(difference), where=free & (error > 0))
 
 
-def _confront(graphs: Sequence[InvariantGraph], W: Array, law: MatrixLaw, fitted: bool) -> _Confrontation:
+def confront(graphs: Sequence[InvariantGraph], W: Array, law: MatrixLaw, fitted: bool) -> Confrontation:
     """Run by run, where less cancels than in the moments."""
     values = evaluate(graphs, W)
     deviation = values - values.mean(axis=0)
@@ -210,12 +210,12 @@ def _confront(graphs: Sequence[InvariantGraph], W: Array, law: MatrixLaw, fitted
             t = sufficient_statistics(W) if isinstance(law, GaussianMatrixModel) else two_sided_statistics(W)
             moved = (t - t.mean(axis=0)) @ wick.jacobian(graphs, law).T
         psi = ((deviation - moved) ** 2).sum(axis=0) / (len(W) - 1)
-    return _Confrontation(
+    return Confrontation(
         graphs, len(W), values.mean(axis=0), variance, wick.expectation(graphs, law), psi, fitted
     )  # fmt: skip
 
 
-def _table(graphs: Sequence[InvariantGraph], result: _Confrontation, z: Array) -> pd.DataFrame:
+def _table(graphs: Sequence[InvariantGraph], result: Confrontation, z: Array) -> pd.DataFrame:
     pd = require_pandas()
     error, spread = np.sqrt(result.psi / result.runs), np.sqrt(result.variance)
     p = 2 * stats.norm.sf(np.abs(z))

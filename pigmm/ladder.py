@@ -218,7 +218,8 @@ def held_out(W: ArrayLike, names: Sequence[str] | None = None, *, folds: int = 1
     -------
     DataFrame
         ``law``, ``parameters``, ``held_out`` (mean log-density of a held-out matrix, nats), ``se`` (its standard error
-        over runs), ``gain`` over the law above it in the table, and ``se_gain``, from paired differences run by run.
+        over runs), ``gain`` over the law above it in the table (missing in the first row), and ``se_gain``, from paired
+        differences run by run.
         Standard errors take runs as independent, which held-out scores of one fold only nearly are.
 
     Examples
