@@ -1,15 +1,15 @@
 """Figures about evidence describe themselves from the data and draw what they say; their pages claim what holds."""
 
 import itertools
-import re
 
 import numpy as np
 import pytest
 from scipy import stats
 
-from pigmm import PigmmError, TwoSidedGaussian, calibration, evaluate, evidence, expectation, style, symmetry_test, wick
+from pigmm import PigmmError, TwoSidedGaussian, calibration, evaluate, evidence, expectation, symmetry_test, wick
 from pigmm.graphs import as_graphs, bipartite_graphs
 from pigmm.irreps import two_sided_statistics
+from tests.pictures import check_picture
 
 
 def study(names=tuple(calibration.ENSEMBLES), sizes=(100, 1000)):
@@ -48,21 +48,7 @@ def test_every_figure_of_the_module_is_tested():
 
 @pytest.mark.parametrize("name", PICTURES)
 def test_figure_is_described_labelled_and_narrow(name, monkeypatch, tmp_path):
-    picture = PICTURES[name]()
-    assert re.search(r"\d", picture.alt), "the description holds numbers of this run"
-    assert len(picture.alt) > 60
-    assert picture.see.startswith("What to see: ")
-    assert "nan" not in picture.alt + picture.see
-    assert picture.figure.get_size_inches()[0] <= 6.5
-    assert any(ax.get_xlabel() for ax in picture.figure.axes)
-    shown = []
-    monkeypatch.setattr("IPython.display.display", lambda *a, **k: shown.append((a, k)))
-    monkeypatch.setenv("PIGMM_OUTPUT", str(tmp_path))
-    style.show(picture, name)
-    assert shown[0][1]["metadata"]["image/svg+xml"]["alt"] == picture.alt
-    svg = (tmp_path / "figures" / f"{name}.svg").read_text()
-    assert "<svg" in svg
-    assert not re.search(r'id="patch_1">\s*<path [^>]*fill: #(?!none)', svg), "transparent, for dark pages"
+    check_picture(PICTURES[name](), name, monkeypatch, tmp_path)
 
 
 def drawn(ax):

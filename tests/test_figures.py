@@ -1,6 +1,5 @@
 """Every figure can be drawn, describes itself from the data, and is readable on a phone in light and dark."""
 
-import re
 
 import numpy as np
 import pytest
@@ -8,6 +7,7 @@ import pytest
 from pigmm import evolution as ev
 from pigmm import figures, gaussianity, trajectories
 from tests.ensembles import synthetic_archive
+from tests.pictures import check_picture
 
 
 def pictures():
@@ -48,23 +48,7 @@ def test_every_figure_of_the_module_is_tested():
 
 @pytest.mark.parametrize("name", PICTURES)
 def test_figure_is_described_labelled_and_narrow(name, monkeypatch, tmp_path):
-    picture = PICTURES[name]()
-    assert re.search(r"\d", picture.alt), "the description holds numbers of this run"
-    assert len(picture.alt) > 60
-    assert picture.see.startswith("What to see: ")
-    assert "nan" not in picture.alt + picture.see
-    assert picture.figure.get_size_inches()[0] <= 6.5
-    drawn = [ax for ax in picture.figure.axes if ax.get_label() != "<colorbar>" and not ax.images]
-    assert any(ax.get_xlabel() for ax in drawn)
-    shown = []
-    monkeypatch.setattr("IPython.display.display", lambda *a, **k: shown.append((a, k)))
-    monkeypatch.setenv("PIGMM_OUTPUT", str(tmp_path))
-    figures.show(picture, name)
-    assert shown[0][1]["metadata"]["image/svg+xml"]["alt"] == picture.alt
-    svg = (tmp_path / "figures" / f"{name}.svg").read_text()
-    assert "<svg" in svg
-    assert not re.search(r"<!--|<dc:date>", svg)
-    assert not re.search(r'id="patch_1">\s*<path [^>]*fill: #(?!none)', svg), "transparent, for dark pages"
+    check_picture(PICTURES[name](), name, monkeypatch, tmp_path)
 
 
 def test_descriptions_follow_the_data():
