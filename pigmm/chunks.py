@@ -34,7 +34,8 @@ __all__ = ["Chunk", "alone", "epochs_done", "train_chunk"]
 class Chunk:
     """Consecutive runs of an ensemble, and where their checkpoints are.
 
-    ``identity`` says all that decides the numbers besides the run numbers: configuration, versions, data, device.
+    ``identity`` says all that decides the numbers besides the run numbers: configuration, versions, data, device and
+    backend.
     A finished chunk is an archive, ``runs-A-B.npz``; a running one is ``runs-A-B.running``.
     """
 
@@ -127,23 +128,24 @@ class _Trainer:
     """The stack of a chunk and what has been recorded of it so far."""
 
     def __init__(self, chunk: Chunk, data: Dataset) -> None:
-        torch = require("torch")
+        require("torch")
         from .network import STACKS, initial_weights
 
         self.chunk, self.config = chunk, chunk.config
         config, runs = chunk.config, len(chunk.runs)
-        self.train_set, self.test_set = (
-            tuple(torch.tensor(array, device=chunk.device) for array in pair)
-            for pair in ((data.train_images, data.train_labels), (data.test_images, data.test_labels))
-        )
+        kind: Any = STACKS[config.architecture]
+        if chunk.identity["backend"] == "compiled":
+            from .fast import FastStack as kind
         try:
-            self.stack = STACKS[config.architecture](
+            self.stack = kind(
                 config.shapes, [initial_weights(config, run) for run in chunk.runs], levels=data.levels,
                 learning_rate=config.learning_rate, weight_decay=config.weight_decay, device=chunk.device,
             )  # fmt: skip
         except (MemoryError, RuntimeError) as error:
             fix = "Use a smaller chunk, fewer workers or narrower layers."
             raise PigmmError.of(f"no memory for {runs} networks of {config.layer_sizes}", fix=fix) from error
+        self.train_set = self.stack.hold(data.train_images, data.train_labels, chunk.device)
+        self.test_set = self.stack.hold(data.test_images, data.test_labels, chunk.device)
         self.loss = np.zeros((runs, config.epochs))
         self.accuracy = np.zeros((runs, config.epochs + 1))
         self.dead = np.zeros((runs, config.epochs + 1, len(config.hidden)), dtype=np.int64)
@@ -161,16 +163,11 @@ class _Trainer:
             self.builder = ArchiveBuilder.from_state(config, chunk.runs, built)
 
     def train_epoch(self, epoch: int) -> None:
-        torch = require("torch")
         from .network import batch_order
 
-        images, labels = self.train_set
-        orders = [batch_order(self.config, run, epoch, len(images)).astype(np.int32) for run in self.chunk.runs]
-        order = torch.as_tensor(np.stack(orders), device=self.chunk.device)
-        losses = []
-        for batch in order.split(self.config.batch_size, dim=1):
-            losses.append(self.stack.step(images, labels, batch))
-        self.loss[:, epoch] = torch.cat(losses, 1).cpu().numpy().mean(1, dtype=np.float64)
+        images = len(self.train_set[1])
+        orders = [batch_order(self.config, run, epoch, images).astype(np.int32) for run in self.chunk.runs]
+        self.loss[:, epoch] = self.stack.epoch(*self.train_set, np.stack(orders), self.config.batch_size)
         self._check(epoch)
         self.epoch = epoch + 1
         self._snapshot()

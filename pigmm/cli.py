@@ -92,6 +92,7 @@ def _parser() -> argparse.ArgumentParser:
         )  # fmt: skip
     train.add_argument("--device", default="cpu", help="cpu or cuda (default: cpu)")
     train.add_argument("--workers", type=int, help="processes (default: one for each core)")
+    train.add_argument("--backend", default="auto", help="auto, torch or compiled (default: auto)")
     train.add_argument("--chunk", type=int, help="networks trained together in one process")
     train.add_argument("--checkpoint-dir", metavar="FOLDER", help="keeps unfinished work (default: the cache folder)")
     train.add_argument("--no-resume", action="store_true", help="train anew, even where finished parts are kept")
@@ -145,7 +146,7 @@ def _train(options: argparse.Namespace) -> None:
     archive = pigmm.train(
         config, device=options.device, workers=options.workers, chunk=options.chunk,
         progress=not options.quiet, resume=not options.no_resume, checkpoint_dir=options.checkpoint_dir,
-        output=output,
+        output=output, backend=options.backend,
     )  # fmt: skip
     print(f"{output}: {_summary(archive.config)}; test accuracy {archive.accuracy.mean():.3f}")
 

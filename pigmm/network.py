@@ -124,6 +124,17 @@ class Stack:
         """Per hidden layer, which units are not silent on all of these images, (R, H)."""
         return [values.amax(-1) > 0 for values in states]
 
+    @staticmethod
+    def hold(images: np.ndarray, labels: np.ndarray, device: str = "cpu") -> tuple[torch.Tensor, torch.Tensor]:
+        """Images and labels in the form that training and evaluation want."""
+        return torch.tensor(images, device=device), torch.tensor(labels, device=device)
+
+    def epoch(self, images: torch.Tensor, labels: torch.Tensor, orders: np.ndarray, batch: int) -> np.ndarray:
+        """Train every run once on the images in its own order, a row of ``orders``; mean losses (R,)."""
+        indices = torch.as_tensor(orders, device=self.device).split(batch, dim=1)
+        losses = torch.cat([self.step(images, labels, index) for index in indices], 1)
+        return losses.cpu().numpy().mean(1, dtype=np.float64)
+
     def step(self, images: torch.Tensor, labels: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
         """One Adam step of every run on its own batch; ``index`` is (R, batch). Returns the losses (R, batch)."""
         batch = index.shape[1]

@@ -30,7 +30,8 @@ def own_cache(tmp_path, monkeypatch):
 @pytest.fixture
 def trained(tmp_path):
     def run(config=CONFIG, **options):
-        options = {"progress": False, "workers": 1, "chunk": 2, "checkpoint_dir": tmp_path / "checkpoints"} | options
+        given = {"backend": "torch", "progress": False, "workers": 1, "chunk": 2}
+        options = given | {"checkpoint_dir": tmp_path / "checkpoints"} | options
         return train(config, **options)
 
     return run
@@ -38,7 +39,8 @@ def trained(tmp_path):
 
 @pytest.fixture(scope="module")
 def reference(tmp_path_factory):
-    return train(CONFIG, progress=False, workers=1, chunk=2, checkpoint_dir=tmp_path_factory.mktemp("reference"))
+    folder = tmp_path_factory.mktemp("reference")
+    return train(CONFIG, backend="torch", progress=False, workers=1, chunk=2, checkpoint_dir=folder)
 
 
 def assert_same_runs(ours, theirs, picked=slice(None)):
@@ -278,7 +280,8 @@ def test_without_resume_it_starts_anew(trained, reference, tmp_path, monkeypatch
 
 def script(tmp_path, **options):
     """A user's script, without an ``if __name__`` guard, started as a process group of its own."""
-    options = {"chunk": 2, "checkpoint_dir": str(tmp_path / "checkpoints"), "checkpoint_seconds": 0.0} | options
+    given = {"backend": "torch", "chunk": 2, "checkpoint_seconds": 0.0}
+    options = given | {"checkpoint_dir": str(tmp_path / "checkpoints")} | options
     path = tmp_path / "script.py"
     path.write_text(f"import pigmm\nconfig = pigmm.{LONG!r}\nprint(pigmm.train(config, **{options!r}).runs)\n")
     env = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
@@ -431,7 +434,7 @@ def test_a_checkpoint_folder_that_cannot_be_made(trained, tmp_path):
 
 
 def test_default_folder_is_in_the_cache(tmp_path, monkeypatch):
-    broken_off(train, monkeypatch, config=CONFIG, chunk=2, workers=1, progress=False)
+    broken_off(train, monkeypatch, config=CONFIG, backend="torch", chunk=2, workers=1, progress=False)
     assert list((tmp_path / "cache" / "pigmm" / "checkpoints" / CONFIG.digest()).iterdir())
 
 

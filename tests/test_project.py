@@ -20,7 +20,7 @@ NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 TEXT = {".bib", ".cfg", ".cff", ".css", ".ipynb", ".json", ".md", ".py", ".toml", ".txt", ".yml", ""}
 CORE = "archive cli config errors gaussianity graphs invariants irreps models transport wick".split()
-HEAVY = "torch torchvision sklearn tqdm matplotlib seaborn pandas papermill dask".split()
+HEAVY = "torch torchvision numba sklearn tqdm matplotlib seaborn pandas papermill dask".split()
 
 
 def text_files():
