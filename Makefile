@@ -1,7 +1,7 @@
 # GNU make, any POSIX shell. Every path is relative, so that the checkout may lie in a folder with spaces in its name.
 .SUFFIXES:
 .DEFAULT_GOAL := help
-.PHONY: help book test lint bench lab clean
+.PHONY: help book test lint bench archives lab clean
 
 PY := .venv/bin/python
 READY := .venv/.installed
@@ -42,6 +42,9 @@ lint: $(READY) ## ruff and mypy
 
 bench: $(READY) ## speed beside the published scripts' way of doing it
 	@$(PY) -m benchmarks
+
+archives: $(READY) ## train the published archives again into archives/ (hours; make archives NAMES="digits" for some)
+	@.venv/bin/pigmm reproduce $(NAMES)
 
 lab: $(READY) ## open the notebooks in JupyterLab
 	@$(PY) -m jupyterlab notebooks

@@ -32,17 +32,17 @@ _HOME = {
     "symmetry_test": "symmetry",
     "EnsembleConfig": "config",
     "Archive": "archive",
-    "load": "archive",
-    "published": "archive",
+    "load": "shelf",
+    "published": "shelf",
     "train": "ensemble",
 }
 _MODULES = {
-    "action", "archive", "beyond_figures", "builder", "calibration", "chunks", "cli", "config", "contest",
-    "contraction", "cumulants", "datasets", "drawing", "ensemble", "errors", "evidence", "evolution",
-    "existence", "figures", "gaussianity", "geometry", "graphs", "intervals", "invariants", "irreps",
-    "labelled", "ladder", "laws", "layout", "maps", "maxent", "mixture_fits", "mixtures", "models", "moments",
-    "network", "notebook", "response", "storage", "style", "symmetry", "tables", "trajectories", "transport",
-    "wick",
+    "action", "archive", "archive_files", "audit", "beyond_figures", "builder", "calibration", "chunks", "cli",
+    "compact", "config", "contest", "contraction", "cumulants", "datasets", "drawing", "ensemble", "errors",
+    "evidence", "evolution", "existence", "fast", "figures", "gaussianity", "geometry", "graphs", "intervals",
+    "invariants", "irreps", "joint", "kernel", "labelled", "ladder", "laws", "layout", "maps", "maxent", "memory",
+    "mixture_fits", "mixtures", "models", "moments", "network", "notebook", "recipes", "response", "shelf",
+    "storage", "streams", "style", "symmetry", "tables", "trajectories", "transport", "wick", "workers",
 }  # fmt: skip
 __all__ = ["__version__", *sorted(_HOME)]
 

@@ -1,18 +1,23 @@
 """Archives: what is kept of an ensemble, written whole, with provenance, and mergeable over runs.
 
-Per epoch and studied square layer an archive holds the moments (:class:`pigmm.moments.Moments`) of 374 features of a
-weight matrix: the 13 sufficient statistics and all 361 invariants of degree 1 to 4, with the co-moments of all of them
-with the 13, which is what the standard error of a prediction needs.  Further: the two-sided statistics of every layer,
-labelled-row moments of the last one, the paired change of every feature since initialisation, per-run loss, accuracy
-and silent units, and the raw weights of a few epochs of small networks.  Everything is kept twice: over all runs, and
-over the ``alive`` ones (a network is dead when a whole hidden layer is silent on the test set after the last epoch).
+Per epoch an archive holds moments (:class:`pigmm.moments.Moments`) of features of the weight matrices:
+
+- of square layers the 13 sufficient statistics and all 361 invariants of degree 1 to 4, with the co-moments of all of
+  them with the 13, which is what the standard error of a prediction needs; the change of each since initialisation, run
+  by run; the 13 now, an epoch before and at the start, jointly; and the moduli of the eigenvalues, in order;
+- of every layer, the input layer and the output included, the two-sided statistics, the 48 bipartite invariants of
+  degree 1 to 4 with all their co-moments, and the singular values in order; of the last layer labelled-row moments.
+
+Further: histograms of singular values and eigenvalues; per run and epoch the loss, the accuracy on training and test
+images, silent units and the norm of every layer; and raw weights of small networks: of all of them at a few epochs, of
+the first eight at every epoch.  Moments are kept twice: over all runs, and over the ``alive`` ones (a network is dead
+when a whole hidden layer is silent on the test set after the last epoch).
 
 On disk an archive is ``NAME.npz`` (arrays) and ``NAME.json`` (configuration, provenance, SHA-256 of the arrays).
 """
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
@@ -23,25 +28,34 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .archive_files import merged, read, write
 from .config import EnsembleConfig
-from .errors import PigmmError, nearest
+from .errors import PigmmError
 from .graphs import as_graphs
 from .irreps import Array
+from .joint import two_sided_moments
 from .laws import MatrixLaw
-from .layout import STATISTICS, archived_graphs, featured_layers, kept_epochs, kept_layers
+from .layout import (
+    EDGES,
+    STATISTICS,
+    archived_bipartite,
+    archived_graphs,
+    featured_layers,
+    kept_layers,
+)
 from .models import GaussianMatrixModel, LabelledRowGaussian, SimpleGaussian, TwoSidedGaussian
 from .moments import Moments
-from .storage import npz_path, read_arrays, write_arrays
+from .streams import initial_weights
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from .graphs import InvariantGraph
+    from .joint import JointTest
     from .symmetry import SymmetryTest
 
-__all__ = ["GROUPS", "Archive", "load", "published", "published_config"]
+__all__ = ["GROUPS", "Archive"]
 
-FORMAT = "pigmm archive 1"
 GROUPS = ("all", "alive")
 
 
@@ -57,10 +71,9 @@ class Archive:
     template: EnsembleConfig
     first_run: int
     moments: dict[str, Moments] = field(repr=False)
+    counts: dict[str, NDArray[np.int64]] = field(repr=False)
+    records: dict[str, NDArray[Any]] = field(repr=False)
     kept: dict[str, NDArray[np.float32]] = field(repr=False)
-    loss: Array = field(repr=False)
-    test_accuracy: Array = field(repr=False)
-    dead_units: NDArray[np.int64] = field(repr=False)
     provenance: dict[str, Any] = field(repr=False)
 
     # ---- what is in it
@@ -68,7 +81,7 @@ class Archive:
     @property
     def runs(self) -> int:
         """Number of networks."""
-        return len(self.loss)
+        return len(self.records["loss"])
 
     @property
     def epochs(self) -> int:
@@ -88,9 +101,34 @@ class Archive:
         return self.template.studied_shapes
 
     @property
+    def loss(self) -> Array:
+        """Mean training loss of each network during each epoch, shape (R, epochs)."""
+        return self.records["loss"]
+
+    @property
+    def train_accuracy(self) -> Array:
+        """Accuracy on the first 10,000 training images (all, where there are fewer), shape (R, epochs + 1)."""
+        return self.records["train_accuracy"]
+
+    @property
+    def test_accuracy(self) -> Array:
+        """Accuracy on the test images, shape (R, epochs + 1)."""
+        return self.records["test_accuracy"]
+
+    @property
     def accuracy(self) -> Array:
         """Test accuracy of each network after the last epoch, shape (R,)."""
         return self.test_accuracy[:, -1]
+
+    @property
+    def dead_units(self) -> NDArray[np.int64]:
+        """Units that are silent on all test images, for each hidden layer, shape (R, epochs + 1, hidden layers)."""
+        return self.records["dead_units"]
+
+    @property
+    def norms(self) -> Array:
+        """Frobenius norm of every weight matrix, the input layer first, shape (R, epochs + 1, layers)."""
+        return self.records["norms"]
 
     @property
     def alive(self) -> NDArray[np.bool_]:
@@ -109,18 +147,70 @@ class Archive:
         """Moments of the same 374 features minus their value at initialisation, run by run."""
         return self._moments(f"change/{self._square(layer)}", runs).at(self._epoch(epoch))
 
+    def path(self, epoch: int, layer: int, runs: str = "all") -> Moments:
+        """Moments of 39 features: the 13 statistics at this epoch, at the one before, and at initialisation."""
+        return self._moments(f"path/{self._square(layer)}", runs).at(self._epoch(epoch))
+
+    def bipartite(self, epoch: int, layer: int, runs: str = "all") -> Moments:
+        """Moments of the 48 bipartite invariants of any layer, with all co-moments; ``layer=-1`` is the input layer."""
+        return self._moments(f"bipartite/{self._place(layer)}", runs).at(self._epoch(epoch))
+
+    def singular_values(self, epoch: int, layer: int, runs: str = "all") -> Moments:
+        """Moments of the singular values in descending order; ``layer=-1`` is the input layer."""
+        return self._moments(f"singular/{self._place(layer)}", runs).at(self._epoch(epoch))
+
+    def eigenvalues(self, epoch: int, layer: int, runs: str = "all") -> Moments:
+        """Moments of the moduli of a square layer's eigenvalues in descending order."""
+        return self._moments(f"eigenvalues/{self._square(layer)}", runs).at(self._epoch(epoch))
+
+    def spectrum(self, epoch: int, layer: int, values: str = "singular") -> tuple[NDArray[np.int64], Array]:
+        """Histogram over all networks of singular values or, with ``"eigenvalues"``, of moduli of eigenvalues.
+
+        Returns counts (100,) and edges (101,), as :func:`numpy.histogram` does; what lies outside is in the outer bins.
+        """
+        if values not in ("singular", "eigenvalues"):
+            raise PigmmError.of("values", got=values, allowed="'singular' or 'eigenvalues'")
+        place = self._place(layer) if values == "singular" else self._square(layer)
+        return self.counts[f"{values}/{place}"][self._epoch(epoch)], EDGES
+
+    @property
+    def weight_epochs(self) -> tuple[int, ...]:
+        """Epochs at which the raw weights of all networks are at hand."""
+        return tuple(sorted({0, *(int(name.split("/")[1]) for name in self.kept if name.startswith("weights/"))}))
+
     def weights(self, epoch: int, layer: int, runs: str = "all") -> Array:
-        """Raw weight matrices (R, D, D), where they were kept."""
-        epoch, layer = self._epoch(epoch), self._layer(layer)
-        epochs = kept_epochs(self.template)
-        if epoch not in epochs or f"weights/{layer}" not in self.kept:
+        """Raw weight matrices (R, M, N): at initialisation of every layer, later where they were kept.
+
+        ``layer=-1`` is the input layer.  Published archives keep them to three digits, and draw the initial ones
+        again from the seed.
+        """
+        epoch, place = self._epoch(epoch), self._place(layer)
+        name = f"weights/{epoch}/{layer}"
+        if name in self.kept:
+            W = self.kept[name].astype(np.float64)
+        elif epoch == 0:
+            numbers = range(self.first_run, self.first_run + self.runs)
+            W = np.array([initial_weights(self.template, run)[place] for run in numbers], dtype=np.float64)
+        else:
             raise PigmmError.of(
                 "weights", got=f"epoch {epoch}, layer {layer}",
-                allowed=f"epochs {epochs} of layers {kept_layers(self.template)}",
-                fix="Other snapshots are kept as statistics only.",
+                allowed=f"epochs {self.weight_epochs} of layers {kept_layers(self.template)}",
+                fix="Other snapshots are kept as statistics only; archive.film has a few networks at every epoch.",
             )  # fmt: skip
-        W = self.kept[f"weights/{layer}"][epochs.index(epoch)].astype(np.float64)
         return W if self._group(runs) == "all" else W[self.alive]
+
+    def film(self, layer: int) -> Array:
+        """Raw weight matrices of the first networks at every epoch, (networks, epochs + 1, D, D).
+
+        These are networks 0 to 7, as far as they are in the archive.
+        """
+        name = f"films/{self._layer(layer)}"
+        if name not in self.kept or not len(self.kept[name]):
+            raise PigmmError.of(
+                "film", got=f"layer {layer} of networks from {self.first_run} on",
+                allowed=f"layers {kept_layers(self.template)} of an ensemble that begins with network 0",
+            )  # fmt: skip
+        return self.kept[name].astype(np.float64)
 
     # ---- laws fitted to it
 
@@ -133,7 +223,7 @@ class Archive:
 
     def two_sided(self, epoch: int = -1, layer: int = 0, runs: str = "all") -> TwoSidedGaussian:
         """Maximum-likelihood 5-parameter law; ``layer=-1`` is the input layer."""
-        place = 0 if layer == -1 else self._layer(layer) + 1
+        place = self._place(layer)
         moments = self._moments(f"two_sided/{place}", runs).at(self._epoch(epoch))
         self._enough(moments.count, 2)
         M, N = self.template.shapes[place]
@@ -169,30 +259,45 @@ class Archive:
         seed: int = 0,
         progress: bool = False,
     ) -> pd.DataFrame:
-        """Predicted against measured, for all 361 invariants: see :func:`pigmm.gaussianity.compare`.
+        """Predicted against measured, for all archived invariants: see :func:`pigmm.gaussianity.compare`.
 
-        ``model`` may be a law, taken as known, or one of GaussianMatrixModel (the default), TwoSidedGaussian and
-        SimpleGaussian, fitted to these networks.  ``graphs`` chooses among those of degree up to 4.
+        ``model`` may be a law, taken as known, or one of GaussianMatrixModel (the default of square layers),
+        TwoSidedGaussian (that of the others) and SimpleGaussian, fitted to these networks.  ``graphs`` chooses among
+        the 361 invariants of degree 1 to 4 of square layers, or the 48 bipartite ones of others; ``layer=-1`` is the
+        input layer.
         """
         from .gaussianity import add_bootstrap, bootstrap_z, comparison_table
 
-        moments = self.features(epoch, layer, runs)
+        square = self._place(layer) > 0 and layer in featured_layers(self.template)
         fitted = not isinstance(model, MatrixLaw)
         law = model if isinstance(model, MatrixLaw) else self._fitted(model, epoch, layer, runs)
-        chosen = archived_graphs()
-        if graphs is not None:
-            chosen = as_graphs(graphs)
-            place = {graph: STATISTICS + k for k, graph in enumerate(archived_graphs())}
-            if strange := [graph.name for graph in chosen if graph not in place]:
-                raise PigmmError.of("graphs", got=strange[0], allowed="invariants of degree 1 to 4")
-            moments = moments.take([*range(STATISTICS), *(place[graph] for graph in chosen)])
+        allowed = archived_graphs() if square else archived_bipartite()
+        chosen = allowed if graphs is None else as_graphs(graphs)
+        place = {graph: k for k, graph in enumerate(allowed)}
+        if strange := [graph.name for graph in chosen if graph not in place]:
+            kind = "" if square else "bipartite "
+            raise PigmmError.of("graphs", got=strange[0], allowed=f"{kind}invariants of degree 1 to 4")
+        if square:
+            moments = self.features(epoch, layer, runs)
+            if graphs is not None:
+                moments = moments.take([*range(STATISTICS), *(STATISTICS + place[graph] for graph in chosen)])
+        else:
+            moments = two_sided_moments(self.bipartite(epoch, layer, runs), law.shape, list(chosen))
         table = comparison_table(chosen, moments, law, fitted)
         if bootstrap:
             add_bootstrap(table, bootstrap_z(chosen, law, moments.count, bootstrap, seed, progress, fitted))
         return table
 
+    def joint(self, epoch: int = -1, layer: int = 0, runs: str = "all") -> JointTest:
+        """All bipartite invariants at once against the two-sided law: see :func:`pigmm.joint.joint_test`."""
+        from .joint import joint_test
+
+        return joint_test(self.bipartite(epoch, layer, runs), self.template.shapes[self._place(layer)])
+
     def _fitted(self, family: type[MatrixLaw] | None, epoch: int, layer: int, runs: str) -> MatrixLaw:
-        if family is None or family is GaussianMatrixModel:
+        if family is None:
+            family = GaussianMatrixModel if layer in featured_layers(self.template) else TwoSidedGaussian
+        if family is GaussianMatrixModel:
             return self.model(epoch, layer, runs)
         if family is TwoSidedGaussian:
             return self.two_sided(epoch, layer, runs)
@@ -224,52 +329,13 @@ class Archive:
         parts = list(archives) if isinstance(archives, Iterable) else [archives]
         if strangers := [type(part).__name__ for part in parts if not isinstance(part, Archive)]:
             raise PigmmError.of("merge", got=", ".join(strangers), allowed="archives")
-        parts.sort(key=lambda archive: archive.first_run)
         if not parts:
             raise PigmmError.of("merge", got="no archive", allowed="at least one")
-        whole = parts[0]
-        for part in parts[1:]:
-            ours, theirs = (replace(a.template, runs=2, first_run=0).to_dict() for a in (whole, part))
-            different = [name for name in ours | theirs if ours.get(name) != theirs.get(name)]
-            if different:
-                raise PigmmError.of(
-                    "merge", got=f"archives that differ in {', '.join(different)}", allowed="archives of one ensemble"
-                )
-            if part.first_run != whole.first_run + whole.runs:
-                raise PigmmError.of(
-                    "merge", got=f"runs up to {whole.first_run + whole.runs - 1}, then runs from {part.first_run}",
-                    allowed="consecutive runs, each once",
-                )  # fmt: skip
-            seconds = [a.provenance.get("wall_seconds", 0.0) for a in (whole, part)]
-            whole = replace(
-                whole,
-                moments={name: ours.merge(part.moments[name]) for name, ours in whole.moments.items()},
-                kept={name: np.concatenate([ours, part.kept[name]], axis=1) for name, ours in whole.kept.items()},
-                loss=np.concatenate([whole.loss, part.loss]),
-                test_accuracy=np.concatenate([whole.test_accuracy, part.test_accuracy]),
-                dead_units=np.concatenate([whole.dead_units, part.dead_units]),
-                provenance={**whole.provenance, "wall_seconds": sum(seconds)},
-            )
-        return whole
+        return merged(parts)
 
     def save(self, path: str | os.PathLike[str], *, compact: bool = False) -> Path:
-        """Write ``NAME.npz`` and ``NAME.json``; ``compact`` stores co-moments and squares in single precision."""
-        arrays: dict[str, NDArray[Any]] = {
-            "loss": self.loss, "test_accuracy": self.test_accuracy, "dead_units": self.dead_units.astype(np.uint16),
-            **self.kept,
-        }  # fmt: skip
-        for name, moments in self.moments.items():
-            if name.startswith("alive") and moments.count == self.runs:
-                continue  # every network is alive: the same numbers again
-            arrays |= moments.arrays(name)
-        if compact:
-            small = ("comoment", "squares", "loss", "test_accuracy")
-            arrays = {name: a.astype(np.float32) if name.endswith(small) else a for name, a in arrays.items()}
-        header = {
-            "format": FORMAT, "first_run": self.first_run, "runs": self.runs,
-            "config": self.config.to_dict(), "provenance": self.provenance,
-        }  # fmt: skip
-        return write_arrays(path, header, arrays)
+        """Write ``NAME.npz`` and ``NAME.json``; ``compact`` rounds as :mod:`pigmm.compact` says."""
+        return write(self, path, compact)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Archive:
@@ -280,21 +346,7 @@ class Archive:
         PigmmError
             If a file is missing, cut short, not an archive, or differs from what its sidecar says.
         """
-        header, arrays = read_arrays(path, FORMAT)
-        try:
-            names = {name.rsplit("/", 1)[0] for name in arrays if name.startswith("all/")}
-            moments = {name: Moments.from_arrays(arrays, name) for name in sorted(names)}
-            for name in sorted(names):
-                twin = "alive" + name.removeprefix("all")
-                moments[twin] = Moments.from_arrays(arrays, twin) if f"{twin}/count" in arrays else moments[name]
-            return cls(
-                template=EnsembleConfig.from_dict(header["config"]), first_run=header["first_run"], moments=moments,
-                kept={name: array for name, array in arrays.items() if name.startswith("weights/")},
-                loss=arrays["loss"].astype(np.float64), test_accuracy=arrays["test_accuracy"].astype(np.float64),
-                dead_units=arrays["dead_units"].astype(np.int64), provenance=header["provenance"],
-            )  # fmt: skip
-        except (KeyError, TypeError, AttributeError) as error:
-            raise PigmmError.of(f"{path} lacks {error}", allowed="an archive with all its entries") from error
+        return cls(**read(path))
 
     # ---- checks of arguments
 
@@ -317,66 +369,18 @@ class Archive:
             raise PigmmError.of("layer", got=layer, allowed=f"an integer from 0 to {len(self.layers) - 1}")
         return int(layer)
 
+    def _place(self, layer: int) -> int:
+        """Position among all matrices of a network; -1 is the input layer."""
+        return 0 if not isinstance(layer, bool) and layer == -1 else self._layer(layer) + 1
+
     def _square(self, layer: int) -> int:
         if self._layer(layer) not in featured_layers(self.template):
             raise PigmmError.of(
                 "layer", got=f"layer {layer} of shape {self.layers[layer]}", allowed="square layers with D at least 4",
-                fix="archive.two_sided describes any shape.",
+                fix="archive.two_sided and archive.bipartite describe any shape.",
             )  # fmt: skip
         return int(layer)
 
     def _enough(self, count: int, least: int) -> None:
         if count < least:
             raise PigmmError.of("archive", got=f"{count} networks in the group", allowed=f"at least {least}")
-
-
-def _published_folder() -> Path:
-    return Path(__file__).parent / "published"
-
-
-def published() -> tuple[str, ...]:
-    """Names of the archives that come with the package.
-
-    Examples
-    --------
-    >>> "mnist-gaussian" in published()
-    True
-    """
-    return tuple(sorted(path.stem for path in _published_folder().glob("*.npz")))
-
-
-def published_config(name: str) -> EnsembleConfig:
-    """Configuration of a published archive, from its sidecar alone.
-
-    Examples
-    --------
-    >>> published_config("mnist-uniform").init
-    'uniform'
-    """
-    if name not in published():
-        raise PigmmError.of("archive", got=name, allowed=", ".join(published()), fix=nearest(name, published()) or None)
-    return EnsembleConfig.from_dict(json.loads((_published_folder() / f"{name}.json").read_text())["config"])
-
-
-def load(name: str | os.PathLike[str]) -> Archive:
-    """A published archive by name, or an archive file by path.
-
-    Raises
-    ------
-    PigmmError
-        If there is no such archive (the nearest name is offered) or the file is damaged.
-
-    Examples
-    --------
-    >>> archive = load("mnist-gaussian")
-    >>> archive.model(epoch=0, layer=0).dim
-    10
-    """
-    if isinstance(name, str) and name in published():
-        return Archive.load(_published_folder() / f"{name}.npz")
-    if isinstance(name, str | os.PathLike) and os.path.exists(npz_path(name)):
-        return Archive.load(name)
-    raise PigmmError.of(
-        "archive", got=str(name), allowed=f"a published name ({', '.join(published())}) or the path of an NPZ file",
-        fix=nearest(name, published()) or None,
-    )  # fmt: skip

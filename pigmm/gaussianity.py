@@ -164,8 +164,12 @@ def add_bootstrap(table: pd.DataFrame, zs: Array) -> None:
 def comparison_table(
     graphs: Sequence[InvariantGraph], moments: Moments, model: MatrixLaw, fitted: bool = True
 ) -> pd.DataFrame:
-    """The table of :func:`compare` from the moments of (13 statistics, invariants); ``fitted``: to these very runs."""
-    measured, variance = moments.mean[STATISTICS:], np.clip(moments.squares[STATISTICS:], 0, None) / (moments.count - 1)
+    """The table of :func:`compare` from the moments of (13 or 5 statistics, invariants).
+
+    ``fitted``: the law was fitted to these very runs.
+    """
+    axes = moments.comoment.shape[-2]
+    measured, variance = moments.mean[axes:], np.clip(moments.squares[axes:], 0, None) / (moments.count - 1)
     psi = _influence_variance(graphs, moments, model) if fitted else variance
     result = Confrontation(graphs, moments.count, measured, variance, wick.expectation(graphs, model), psi, fitted)
     return _table(graphs, result, result.z(model))
@@ -278,12 +282,11 @@ def _rescaled(law: MatrixLaw, scale: float) -> MatrixLaw:
 
 def _influence_variance(graphs: Sequence[InvariantGraph], moments: Moments, model: MatrixLaw) -> Array:
     """Unbiased variance over runs of psi = I - J.t."""
-    J = wick.jacobian(graphs, model)
-    if J.shape[1] == 5:
+    J, axes = wick.jacobian(graphs, model), moments.comoment.shape[-2]
+    if J.shape[1] == 5 and axes == STATISTICS:
         J = J @ two_sided_from_sufficient(model.shape[0])
-    own = moments.comoment[:, :STATISTICS]
-    cross = moments.comoment[:, STATISTICS:]
-    total = moments.squares[STATISTICS:] - 2 * np.einsum("gt,tg->g", J, cross) + np.einsum("gt,ts,gs->g", J, own, J)
+    own, cross = moments.comoment[:, :axes], moments.comoment[:, axes:]
+    total = moments.squares[axes:] - 2 * np.einsum("gt,tg->g", J, cross) + np.einsum("gt,ts,gs->g", J, own, J)
     variance: Array = np.clip(total, 0, None) / (moments.count - 1)
     return variance
 

@@ -17,31 +17,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from pigmm.config import EnsembleConfig
+from .streams import batch_order, initial_weights
 
 __all__ = ["STACKS", "RecurrentStack", "ResidualStack", "Stack", "batch_order", "initial_weights"]
 
 _LINE = 64  # pad every matrix to a multiple of this many elements
 _TEST_BLOCK = 500  # test images per product: small enough for the cache, the same for every stack
-
-
-def initial_weights(config: EnsembleConfig, run: int) -> list[np.ndarray]:
-    """Initial (out, in) matrices of network ``run``, float32, drawn from its own random stream."""
-    rng = np.random.default_rng(np.random.SeedSequence(config.seed, spawn_key=(run, 0)))
-    weights = []
-    for out, into in config.shapes:
-        if config.init == "gaussian":
-            drawn = rng.standard_normal((out, into)) / np.sqrt(into)
-        else:
-            drawn = rng.uniform(-1.0, 1.0, (out, into)) / np.sqrt(into)
-        weights.append(drawn.astype(np.float32))
-    return weights
-
-
-def batch_order(config: EnsembleConfig, run: int, epoch: int, images: int) -> np.ndarray:
-    """The order in which network ``run`` sees the training images in ``epoch`` (0 is the first pass)."""
-    rng = np.random.default_rng(np.random.SeedSequence(config.seed, spawn_key=(run, 1 + epoch)))
-    return rng.permutation(images)
 
 
 class Stack:

@@ -17,9 +17,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from .archive import Archive, load, published, published_config
+from .archive import Archive
 from .config import INITS, EnsembleConfig
 from .errors import PigmmError, nearest
+from .shelf import load, published, published_config
 from .storage import write_whole
 
 __all__ = ["PROFILES", "Settings", "ensemble", "ensembles", "finish", "open_archive", "provenance_lines", "settings"]

@@ -21,6 +21,7 @@ def synthetic_archive(init: str = "gaussian", runs: int = 60, epochs: int = 3) -
         builder.add(epoch, [W + (epoch * push if W.shape[2] == 10 else 0) for W in start])
     return builder.finish(
         loss=np.linspace(2.3, 0.4, epochs)[None] + 0.1 * rng.random((runs, 1)),
+        train_accuracy=np.full((runs, epochs + 1), 0.5),
         test_accuracy=np.clip(np.linspace(0.1, 0.9, epochs + 1) + 0.05 * rng.normal(size=(runs, 1)), 0, 1),
         dead_units=np.zeros((runs, epochs + 1, 3), int), provenance={"date": "2026-01-01", "package_version": "0"},
     )  # fmt: skip

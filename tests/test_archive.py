@@ -17,7 +17,11 @@ from pigmm import (
     gaussianity,
 )
 from pigmm.builder import ArchiveBuilder
-from pigmm.layout import archived_graphs
+from pigmm.irreps import sufficient_statistics
+from pigmm.joint import joint_test
+from pigmm.layout import archived_bipartite, archived_graphs
+from pigmm.streams import initial_weights
+from tests.ensembles import synthetic_archive
 
 CONFIG = EnsembleConfig(dataset="digits", hidden=(10, 10, 5, 5), runs=30, epochs=2)  # 10x10, 5x10, 5x5, 10x5
 
@@ -39,7 +43,8 @@ def build(ensemble, start, stop, config=CONFIG):
         builder.add(epoch, [W[start:stop] for W in layers])
     cut = slice(start, stop)
     return builder.finish(
-        loss=loss[cut], test_accuracy=accuracy[cut], dead_units=dead[cut], provenance={"wall_seconds": 1.5}
+        loss=loss[cut], train_accuracy=accuracy[cut] / 2, test_accuracy=accuracy[cut], dead_units=dead[cut],
+        provenance={"wall_seconds": 1.5},
     )
 
 
@@ -57,7 +62,9 @@ def assert_equal_archives(a, b, rtol=1e-9):
         for part in ("mean", "comoment", "squares"):
             x, y = getattr(ours, part), getattr(theirs, part)
             np.testing.assert_allclose(x, y, rtol=rtol, atol=rtol * abs(x).max(initial=0))
-    for part in ("loss", "test_accuracy", "dead_units", "alive", "accuracy"):
+    for name, counts in a.counts.items():
+        np.testing.assert_array_equal(counts, b.counts[name])
+    for part in ("loss", "train_accuracy", "test_accuracy", "dead_units", "norms", "alive", "accuracy"):
         np.testing.assert_array_equal(getattr(a, part), getattr(b, part))
 
 
@@ -103,6 +110,87 @@ def test_changes_are_paired_within_each_run(archive, ensemble):
     assert change.standard_error()[place] == pytest.approx(values.std(ddof=1) / np.sqrt(30))
 
 
+def test_every_layer_has_its_bipartite_invariants_and_singular_values(archive, ensemble):
+    for layer in (-1, 0, 1, 2, 3):
+        W = ensemble[0][1][layer + 1]
+        values, moments = pigmm.evaluate(archived_bipartite(), W), archive.bipartite(1, layer)
+        np.testing.assert_allclose(moments.mean, values.mean(axis=0), rtol=1e-9, atol=1e-12)
+        np.testing.assert_allclose(moments.comoment / 29, np.cov(values.T), rtol=1e-6, atol=1e-9)
+        singular = np.linalg.svd(W, compute_uv=False)
+        np.testing.assert_allclose(archive.singular_values(1, layer).mean, singular.mean(axis=0), rtol=1e-5)
+        np.testing.assert_allclose(archive.norms[:, 1, layer + 1] ** 2, (singular**2).sum(axis=1), rtol=1e-5)
+        counts, edges = archive.spectrum(1, layer)
+        np.testing.assert_array_equal(counts, np.histogram(np.clip(singular, 1e-3, 100), edges)[0])
+    moduli = np.sort(np.abs(np.linalg.eigvals(ensemble[0][1][1])))[:, ::-1]
+    np.testing.assert_allclose(archive.eigenvalues(1, 0).mean, moduli.mean(axis=0), rtol=1e-5)
+    assert archive.spectrum(1, 0, "eigenvalues")[0].sum() == 300
+
+
+def test_rectangular_layers_are_compared_too(archive, ensemble):
+    for layer in (-1, 1, 3):
+        direct = gaussianity.compare(ensemble[0][1][layer + 1], archived_bipartite(), model=TwoSidedGaussian)
+        table = archive.comparison(1, layer)
+        assert list(table["name"]) == list(direct["name"])
+        for column in ("measured", "se", "predicted", "z", "ratio"):
+            np.testing.assert_allclose(table[column], direct[column], rtol=1e-6, atol=1e-7)
+    some = archive.comparison(1, -1, graphs=["01.01.01", "01.21.31.41"])
+    whole = archive.comparison(1, -1).set_index("name")
+    np.testing.assert_allclose(some["z"], whole.loc[some["name"], "z"])
+    with pytest.raises(PigmmError, match="bipartite invariants"):
+        archive.comparison(1, -1, graphs=["00"])
+
+
+def test_the_joint_test_is_that_of_the_raw_weights():
+    archive = synthetic_archive()
+    W = archive.weights(3, 1)
+    ours, theirs = archive.joint(3, 1), joint_test(W)
+    assert (ours.directions, ours.runs) == (theirs.directions, 60)
+    assert ours.statistic == pytest.approx(theirs.statistic, rel=1e-6)
+
+
+def test_paths_join_now_before_and_start(archive, ensemble):
+    statistics = np.array([sufficient_statistics(ensemble[0][epoch][1]) for epoch in range(3)])
+    for epoch, before in ((0, 0), (1, 0), (2, 1)):
+        features = np.hstack([statistics[epoch], statistics[before], statistics[0]])
+        moments = archive.path(epoch, 0)
+        np.testing.assert_allclose(moments.mean, features.mean(axis=0))
+        np.testing.assert_allclose(moments.comoment / 29, np.cov(features.T), rtol=1e-6, atol=1e-12)
+
+
+def test_films_show_the_first_networks_at_every_epoch(archive, ensemble):
+    film = archive.film(0)
+    assert film.shape == (8, 3, 10, 10)
+    np.testing.assert_array_equal(film[5, 1], ensemble[0][1][1][5])
+    parts = [build(ensemble, 0, 3), build(ensemble, 3, 20), build(ensemble, 20, 30)]
+    np.testing.assert_array_equal(Archive.merge(parts).film(0), film)
+    with pytest.raises(PigmmError, match="begins with network 0"):
+        parts[2].film(0)
+    with pytest.raises(PigmmError, match="layers"):
+        archive.film(1)
+
+
+def test_initial_weights_are_drawn_again_where_they_are_not_kept(tmp_path):
+    config = EnsembleConfig(dataset="digits", runs=12, epochs=1, first_run=5)
+    drawn = [initial_weights(config, run) for run in config.run_numbers]
+    start = [np.array(layer) for layer in zip(*drawn, strict=True)]
+    builder = ArchiveBuilder(config, config.run_numbers)
+    for epoch in (0, 1):
+        builder.add(epoch, [(1 + epoch) * W for W in start])
+    archive = builder.finish(
+        loss=np.ones((12, 1)), train_accuracy=np.zeros((12, 2)), test_accuracy=np.zeros((12, 2)),
+        dead_units=np.zeros((12, 2, 3)), provenance={},
+    )  # fmt: skip
+    loaded = Archive.load(archive.save(tmp_path / "small", compact=True))
+    assert "weights/0/1" in archive.kept
+    assert "weights/0/1" not in loaded.kept
+    assert loaded.weight_epochs == (0, 1)
+    for layer in (-1, 0, 1, 2):
+        np.testing.assert_array_equal(loaded.weights(0, layer), start[layer + 1])
+    np.testing.assert_allclose(loaded.weights(1, 2), 2 * start[3], rtol=5e-4, atol=1e-6)
+    with pytest.raises(PigmmError, match="statistics only"):
+        loaded.weights(1, -1)
+
+
 def test_merging_parts_equals_the_whole(archive, ensemble):
     parts = [build(ensemble, 20, 30), build(ensemble, 0, 1), build(ensemble, 1, 20)]
     assert_equal_archives(Archive.merge(parts), archive)
@@ -127,7 +215,9 @@ def test_builder_continues_from_its_state(ensemble, archive):
     builder = ArchiveBuilder.from_state(CONFIG, range(30), {k: v.copy() for k, v in builder.state().items()})
     for epoch in (1, 2):
         builder.add(epoch, weights[epoch])
-    again = builder.finish(loss=loss, test_accuracy=accuracy, dead_units=dead, provenance={})
+    again = builder.finish(
+        loss=loss, train_accuracy=accuracy / 2, test_accuracy=accuracy, dead_units=dead, provenance={}
+    )
     assert_equal_archives(again, archive, rtol=0)
 
 
@@ -182,7 +272,7 @@ def test_damaged_files_are_refused(archive, tmp_path):
 def test_an_archive_without_its_entries_or_name_is_refused(tmp_path):
     from pigmm.storage import write_arrays
 
-    hollow = write_arrays(tmp_path / "hollow", {"format": "pigmm archive 1"}, {})
+    hollow = write_arrays(tmp_path / "hollow", {"format": "pigmm archive 2"}, {})
     with pytest.raises(PigmmError, match="lacks"):
         Archive.load(hollow)
     for path in ("", ".", None, 5, "a\0b"):
@@ -239,7 +329,8 @@ def test_negative_epochs_count_from_the_end(archive):
 def test_weights_are_kept_at_few_epochs_only(ensemble):
     config = replace(CONFIG, epochs=10)
     archive = ArchiveBuilder(config, range(30)).finish(
-        loss=np.zeros((30, 10)), test_accuracy=np.zeros((30, 11)), dead_units=np.zeros((30, 11, 4)), provenance={}
+        loss=np.zeros((30, 10)), train_accuracy=np.zeros((30, 11)), test_accuracy=np.zeros((30, 11)),
+        dead_units=np.zeros((30, 11, 4)), provenance={},
     )
     with pytest.raises(PigmmError, match=r"epochs \(0, 1, 10\)"):
         archive.weights(5, 0)

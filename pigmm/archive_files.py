@@ -1,0 +1,125 @@
+"""Archives on disk, and archives put together: what :class:`pigmm.Archive` saves, loads and merges."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .compact import pack_half, pack_moments, unpack_moments
+from .config import EnsembleConfig
+from .errors import PigmmError
+from .irreps import Array
+from .layout import axes_of, counted
+from .moments import Moments
+from .storage import read_arrays, write_arrays
+
+if TYPE_CHECKING:
+    from .archive import Archive
+
+__all__ = ["FORMAT", "RECORDS", "merged", "read", "write"]
+
+FORMAT = "pigmm archive 2"
+RECORDS = ("loss", "train_accuracy", "test_accuracy", "dead_units", "norms")
+
+
+def merged(archives: Iterable[Archive]) -> Archive:
+    """Consecutive runs as one archive; refuses gaps, doubles and ensembles of other configurations."""
+    parts = sorted(archives, key=lambda archive: archive.first_run)
+    whole = parts[0]
+    for part in parts[1:]:
+        ours, theirs = (replace(a.template, runs=2, first_run=0).to_dict() for a in (whole, part))
+        different = [name for name in ours | theirs if ours.get(name) != theirs.get(name)]
+        if different:
+            raise PigmmError.of(
+                "merge", got=f"archives that differ in {', '.join(different)}", allowed="archives of one ensemble"
+            )
+        if part.first_run != whole.first_run + whole.runs:
+            raise PigmmError.of(
+                "merge", got=f"runs up to {whole.first_run + whole.runs - 1}, then runs from {part.first_run}",
+                allowed="consecutive runs, each once",
+            )  # fmt: skip
+        seconds = [a.provenance.get("wall_seconds", 0.0) for a in (whole, part)]
+        whole = replace(
+            whole,
+            moments={name: ours.merge(part.moments[name]) for name, ours in whole.moments.items()},
+            counts={name: ours + part.counts[name] for name, ours in whole.counts.items()},
+            records={name: np.concatenate([ours, part.records[name]]) for name, ours in whole.records.items()},
+            kept={name: np.concatenate([ours, part.kept[name]]) for name, ours in whole.kept.items()},
+            provenance={**whole.provenance, "wall_seconds": sum(seconds)},
+        )
+    return whole
+
+
+def write(archive: Archive, path: str | os.PathLike[str], compact: bool) -> Path:
+    """Write ``NAME.npz`` and ``NAME.json``."""
+    arrays: dict[str, NDArray[Any]] = {
+        **{f"counts/{name}": counts.astype(np.uint32) for name, counts in archive.counts.items()},
+        **{f"records/{name}": _packed_record(archive, name, compact) for name in archive.records},
+    }
+    for name, moments in archive.moments.items():
+        if name.startswith("alive") and moments.count == archive.runs:
+            continue  # every network is alive: the same numbers again
+        arrays |= pack_moments(name, moments) if compact else moments.arrays(name)
+        if compact and "/change/" in name:
+            del arrays[f"{name}/mean"]  # it is a difference of means
+    for name, W in archive.kept.items():
+        if not compact:
+            arrays[name] = W
+        elif not (name.startswith("weights/0/") and np.array_equal(W, _drawn(archive, name))):
+            arrays[name] = pack_half(W)
+    header = {
+        "format": FORMAT, "first_run": archive.first_run, "runs": archive.runs,
+        "config": archive.config.to_dict(), "provenance": archive.provenance,
+    }  # fmt: skip
+    return write_arrays(path, header, arrays)
+
+
+def read(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """The fields of the archive that was written to this file."""
+    header, arrays = read_arrays(path, FORMAT)
+    try:
+        template = EnsembleConfig.from_dict(header["config"])
+        moments = {}
+        for name in axes_of(template):
+            moments[f"all/{name}"] = _moments_of(f"all/{name}", arrays)
+            twin = f"alive/{name}"
+            moments[twin] = _moments_of(twin, arrays) if f"{twin}/count" in arrays else moments[f"all/{name}"]
+        return {
+            "template": template, "first_run": header["first_run"], "moments": moments,
+            "counts": {name: arrays[f"counts/{name}"].astype(np.int64) for name in counted(template)},
+            "records": {
+                name: arrays[f"records/{name}"].astype(np.int64 if name == "dead_units" else np.float64)
+                for name in RECORDS
+            },
+            "kept": {n: a.astype(np.float32) for n, a in arrays.items() if n.startswith(("weights/", "films/"))},
+            "provenance": header["provenance"],
+        }  # fmt: skip
+    except (KeyError, TypeError, AttributeError) as error:
+        raise PigmmError.of(f"{path} lacks {error}", allowed="an archive with all its entries") from error
+
+
+def _packed_record(archive: Archive, name: str, compact: bool) -> NDArray[Any]:
+    record = archive.records[name]
+    if name == "dead_units":
+        return record.astype(np.uint16)
+    if not compact:
+        return record
+    return record.astype(np.float32) if name.endswith("accuracy") else pack_half(record)
+
+
+def _drawn(archive: Archive, name: str) -> Array:
+    """Initial weights as the seed gives them, whatever is kept."""
+    return replace(archive, kept={}).weights(0, int(name.split("/")[2]))
+
+
+def _moments_of(name: str, arrays: dict[str, NDArray[Any]]) -> Moments:
+    if "/change/" in name and f"{name}/mean" not in arrays:
+        mean = arrays[f"{name.replace('change', 'features')}/mean"].astype(np.float64)
+        arrays = {**arrays, f"{name}/mean": mean - mean[:1]}
+    return unpack_moments(name, arrays) if f"{name}/pairs" in arrays else Moments.from_arrays(arrays, name)
