@@ -38,11 +38,12 @@ _HOME = {
 }
 _MODULES = {
     "action", "archive", "archive_files", "audit", "beyond_figures", "builder", "calibration", "chunks", "cli",
-    "compact", "config", "contest", "contraction", "cumulants", "datasets", "drawing", "ensemble", "errors",
-    "evidence", "evolution", "existence", "fast", "figures", "gaussianity", "geometry", "graphs", "intervals",
-    "invariants", "irreps", "joint", "kernel", "labelled", "ladder", "laws", "layout", "maps", "maxent", "memory",
-    "mixture_fits", "mixtures", "models", "moments", "network", "notebook", "recipes", "response", "shelf",
-    "storage", "streams", "style", "symmetry", "tables", "trajectories", "transport", "wick", "workers",
+    "clusters", "compact", "config", "contest", "contraction", "cumulants", "datasets", "drawing", "ensemble",
+    "errors", "evidence", "evolution", "existence", "fast", "figures", "gaussianity", "geometry", "graphs",
+    "independence", "intervals", "invariants", "irreps", "joint", "kernel", "labelled", "ladder", "laws", "layout",
+    "maps", "maxent", "memory", "mixture_fits", "mixtures", "models", "moments", "network", "notebook", "recipes",
+    "response", "shelf", "storage", "streams", "style", "symmetry", "tables", "trajectories", "transport", "wick",
+    "workers",
 }  # fmt: skip
 __all__ = ["__version__", *sorted(_HOME)]
 
