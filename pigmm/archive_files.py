@@ -77,7 +77,7 @@ def write(archive: Archive, path: str | os.PathLike[str], compact: bool) -> Path
         "format": FORMAT, "first_run": archive.first_run, "runs": archive.runs,
         "config": archive.config.to_dict(), "provenance": archive.provenance,
     }  # fmt: skip
-    return write_arrays(path, header, arrays)
+    return write_arrays(path, header, arrays, small=compact)
 
 
 def read(path: str | os.PathLike[str]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The command line: ``pigmm train | run | list | show``.
+"""The command line: ``pigmm train | reproduce | audit | run | calibrate | list | show``.
 
 Whatever is wrong with an input is said in one line on standard error, with exit code 2; Ctrl-C ends with 130.
 """
@@ -90,15 +90,29 @@ def _parser() -> argparse.ArgumentParser:
             "--" + name.replace("_", "-"), dest=name, metavar=name.upper(), default=value,
             type=_widths if name == "hidden" else type(value), help=f"{HELP[name]} (default: {shown})",
         )  # fmt: skip
-    train.add_argument("--device", default="cpu", help="cpu or cuda (default: cpu)")
+    train.add_argument("--device", default="cpu", help="cpu, cuda, or several such as cuda:0,cuda:1 (default: cpu)")
     train.add_argument("--workers", type=int, help="processes (default: one for each core)")
+    train.add_argument("--memory", help="budget for all processes together, such as 4GB (default: none)")
     train.add_argument("--backend", default="auto", help="auto, torch or compiled (default: auto)")
     train.add_argument("--chunk", type=int, help="networks trained together in one process")
     train.add_argument("--checkpoint-dir", metavar="FOLDER", help="keeps unfinished work (default: the cache folder)")
+    train.add_argument("--wait", action="store_true", help="wait where another process trains the same ensemble")
     train.add_argument("--no-resume", action="store_true", help="train anew, even where finished parts are kept")
     train.add_argument("--quiet", action="store_true", help="no progress bar")
     train.add_argument("--output", metavar="FILE.npz", help="where to write (default: named after the ensemble)")
     train.set_defaults(command=_train)
+
+    reproduce = commands.add_parser("reproduce", help="train the published archives again, all or some")
+    reproduce.add_argument("archives", nargs="*", metavar="archive", help="names, see pigmm list (default: all)")
+    reproduce.add_argument("--folder", default="archives", help="where they go (default: archives)")
+    reproduce.add_argument("--dry-run", action="store_true", help="only say how long it would take")
+    reproduce.add_argument("--device", default="cpu", help="cpu or cuda (default: cpu)")
+    reproduce.add_argument("--workers", type=int, help="processes (default: one for each core)")
+    reproduce.add_argument("--backend", default="auto", help="auto, torch or compiled (default: auto)")
+    reproduce.add_argument("--memory", help="budget for all processes together, such as 4GB")
+    reproduce.add_argument("--checkpoint-dir", metavar="FOLDER", help="keeps unfinished work (default: cache folder)")
+    reproduce.add_argument("--quiet", action="store_true", help="no progress bar")
+    reproduce.set_defaults(command=_reproduce)
 
     run = commands.add_parser("run", help="execute a notebook with parameters of your own")
     run.add_argument("notebook", help="name in the folder notebooks/, or path")
@@ -117,6 +131,10 @@ def _parser() -> argparse.ArgumentParser:
     calibrate.add_argument("--output", metavar="FILE.json", help="kept after every cell, and continued if it exists")
     calibrate.add_argument("--quiet", action="store_true", help="no progress bar")
     calibrate.set_defaults(command=_calibrate)
+
+    audit = commands.add_parser("audit", help="are the runs of an archive independent and of one law?")
+    audit.add_argument("archive", help="published name, or path of an archive")
+    audit.set_defaults(command=_audit)
 
     lists = commands.add_parser("list", help="the archives that come with the package")
     lists.set_defaults(command=_list)
@@ -146,7 +164,7 @@ def _train(options: argparse.Namespace) -> None:
     archive = pigmm.train(
         config, device=options.device, workers=options.workers, chunk=options.chunk,
         progress=not options.quiet, resume=not options.no_resume, checkpoint_dir=options.checkpoint_dir,
-        output=output, backend=options.backend,
+        output=output, backend=options.backend, memory=options.memory, wait=options.wait,
     )  # fmt: skip
     print(f"{output}: {_summary(archive.config)}; test accuracy {archive.accuracy.mean():.3f}")
 
@@ -224,6 +242,41 @@ def _parameters(known: dict[str, Any], assignments: Sequence[str]) -> dict[str, 
     return given
 
 
+def _reproduce(options: argparse.Namespace) -> None:
+    from pigmm.recipes import forecast, reproduce
+
+    where = {"workers": options.workers, "device": options.device, "backend": options.backend}
+    plan = forecast(options.archives, options.folder, **where)
+    rows = [("archive", "networks", "runs", "epochs", "backend", "ms/run/epoch", "time left")]
+    for item in plan:
+        config = item.config
+        cost, left = (f"{1e3 * item.run_epoch:.1f}", _duration(item.seconds)) if not item.done else ("", "done")
+        rows.append((item.name, config.networks, str(config.runs), str(config.epochs), item.backend, cost, left))
+    _print_table(rows)
+    if not all(item.done for item in plan):
+        print(f"all: {_duration(sum(item.seconds for item in plan))}, by what a few steps of each took just now")
+    if options.dry_run:
+        return
+    for item in plan:
+        if not item.done:
+            print(f"{item.name}: {_summary(item.config)}", flush=True)
+            extra = {"memory": options.memory, "checkpoint_dir": options.checkpoint_dir}
+            [path] = reproduce(item.name, options.folder, progress=not options.quiet, **where, **extra)
+            print(f"{path} is written", flush=True)
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def _print_table(rows: Sequence[Sequence[str]]) -> None:
+    widest = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widest, strict=True)).rstrip())
+
+
 def _value(name: str, text: str, default: str) -> Any:
     """The text as a value of the default's type."""
     with contextlib.suppress(ValueError, SyntaxError):
@@ -235,23 +288,30 @@ def _value(name: str, text: str, default: str) -> Any:
     raise PigmmError.of(name, got=text, allowed=f"a value like its default, {default}")
 
 
+def _audit(options: argparse.Namespace) -> None:
+    from pigmm.audit import audit
+    from pigmm.shelf import load
+
+    report = audit(load(options.archive))
+    print(report.table.to_string(index=False, float_format=lambda value: f"{value:.4g}"))
+    print(f"all of them: p = {report.pvalue:.3g} (Bonferroni)")
+
+
 def _list(options: argparse.Namespace) -> None:
-    from pigmm.archive import published, published_config
+    from pigmm.shelf import published, published_config
 
     rows = [("name", "dataset", "hidden", "runs", "epochs")]
     for name in published():
         config = published_config(name)
         widths = ",".join(map(str, config.hidden))
         rows.append((name, config.dataset, widths, str(config.runs), str(config.epochs)))
-    widest = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        print("  ".join(cell.ljust(width) for cell, width in zip(row, widest, strict=True)).rstrip())
+    _print_table(rows)
 
 
 def _show(options: argparse.Namespace) -> None:
     import numpy as np
 
-    from pigmm.archive import load
+    from pigmm.shelf import load
 
     archive = load(options.archive)
     print(_summary(archive.config))

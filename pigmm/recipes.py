@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,7 +28,7 @@ __all__ = ["RECIPES", "Forecast", "forecast", "reproduce"]
 _DIGITS: dict[str, Any] = {"dataset": "digits", "epochs": 20, "batch_size": 25, "learning_rate": 5e-3}
 
 RECIPES: dict[str, EnsembleConfig] = {
-    "digits": EnsembleConfig(**_DIGITS),
+    "digits": EnsembleConfig(**_DIGITS, runs=500),
     "digits-recurrent": EnsembleConfig(**_DIGITS, hidden=(10, 10), architecture="recurrent"),
     "digits-residual": EnsembleConfig(**_DIGITS, hidden=(10, 10), architecture="residual"),
     "mnist-gaussian": EnsembleConfig(dataset="mnist"),
@@ -64,7 +64,7 @@ def forecast(
     folder: str | os.PathLike[str] = "archives",
     *,
     workers: int | None = None,
-    device: str = "cpu",
+    device: str | Sequence[str] = "cpu",
     backend: str = "auto",
 ) -> list[Forecast]:
     """Time some steps of training, an evaluation and a snapshot of each ensemble, and add up.
@@ -85,19 +85,22 @@ def forecast(
     """
     from .datasets import load_dataset
     from .ensemble import chosen_backend, default_chunk
+    from .workers import check_devices
 
+    devices = check_devices(device)
+    where = devices[0].split(":")[0]
     speeds: dict[tuple[Any, ...], tuple[str, float]] = {}
     plan = []
     for name in _chosen(names):
         config, done = RECIPES[name], _done(name, folder)
         key = (config.dataset, config.shapes, config.batch_size, config.architecture)
         if key not in speeds and not done:
-            kind = chosen_backend(backend, config, device)["backend"]
+            kind = chosen_backend(backend, config, where)["backend"]
             large = sum(out * into for out, into in config.shapes) > 100_000
-            runs = 1 if kind == "compiled" and large else min(config.runs, default_chunk(config, device))
-            speeds[key] = kind, _run_epoch(config, load_dataset(config.dataset), runs, device, kind)
+            runs = 1 if kind == "compiled" and large else min(config.runs, default_chunk(config, where))
+            speeds[key] = kind, _run_epoch(config, load_dataset(config.dataset), runs, devices[0], kind)
         kind, seconds = speeds.get(key, ("", 0.0))
-        shared = min(workers or _cores(), config.runs) if device == "cpu" else 1
+        shared = len(devices) if where != "cpu" or len(devices) > 1 else min(workers or _cores(), config.runs)
         plan.append(
             Forecast(name, config, kind, seconds, 0.0 if done else seconds * config.runs * config.epochs / shared, done)
         )
@@ -164,7 +167,7 @@ def _run_epoch(config: EnsembleConfig, data: Dataset, runs: int, device: str, ba
     """Seconds for one network and epoch, in this very process and on one thread."""
     from .builder import ArchiveBuilder
     from .chunks import PROBE, new_stack
-    from .ensemble import one_thread
+    from .workers import one_thread
 
     images = len(data.train_labels)
     few = min(images, 20 * config.batch_size)

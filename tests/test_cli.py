@@ -143,7 +143,7 @@ def test_interrupt(monkeypatch, capsys):
     def interrupted():
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("pigmm.archive.published", interrupted)
+    monkeypatch.setattr("pigmm.shelf.published", interrupted)
     assert main(["list"]) == 130
     assert capsys.readouterr().err.startswith("pigmm: interrupted")
 
