@@ -1,13 +1,17 @@
 """All benchmarks in one run, so that their times can be compared: ``make bench`` or ``python -m benchmarks``."""
 
-from benchmarks import mathematics, training
+import subprocess
+import sys
 
 
 def main() -> None:
-    """The mathematics with its wall times, then training beside the plain ways of doing it."""
-    for module in (mathematics, training):
-        print(f"\n{(module.__doc__ or '').splitlines()[0]}", flush=True)
-        module.main()
+    """The mathematics with its wall times, then training beside the plain ways of doing it.
+
+    Each is a process of its own: a child's peak memory starts from that of its parent.
+    """
+    for name in ("mathematics", "training"):
+        print(f"\n{name}", flush=True)
+        subprocess.run([sys.executable, "-m", f"benchmarks.{name}", *sys.argv[1:]], check=True)
 
 
 if __name__ == "__main__":

@@ -91,7 +91,7 @@ class FastStack:
         scratch = Scratch(
             values=_zeros(dtype, values[-1]), deltas=_zeros(dtype, values[-1]),
             gradient=_zeros(dtype, self._starts[-1]),
-            turned=_zeros(dtype, max(width for width, _ in self._padded) * LANES),
+            turned=_zeros(dtype, 2 * LANES * max(width for width, _ in self._padded)),
             images=np.zeros((batch + 1, 4), np.int64), lines=_zeros(np.int32, records), grey=_zeros(dtype, records),
         )  # fmt: skip
         return np.array(layers), scratch

@@ -6,6 +6,7 @@ What makes it fast:
   exactly, so only pixels p > 0 are visited, 150 of 784 in MNIST.  Images are packed once as records of such pixels.
 - A weight matrix lies in panels of LANES neurons.  A panel has one line for each input, with the weights that lead from
   it to these neurons: as many numbers as a processor handles at once.  A record adds its line times v to a register.
+  With AVX-512 a record, or a number of another factor, is read once for two panels.
 - Weights, gradient and Adam state of a network stay in the cache of a core for a whole epoch.
 
 Lanes beyond the last neuron and lines beyond the last input hold zeros and keep them.  Sums run in an order that
@@ -24,6 +25,7 @@ from typing import Any, NamedTuple
 import numba
 import numpy as np
 from llvmlite import ir
+from llvmlite.binding import get_host_cpu_features
 from numba import types
 from numba.extending import intrinsic, models, register_model
 from numpy.typing import NDArray
@@ -34,110 +36,134 @@ LANES = 16  # numbers handled at once: one register with AVX-512, two with AVX2;
 TEST_BLOCK = 200  # test images handled together
 AHEAD = 4  # images whose records are asked for before their turn
 TINY = 1e-30  # smaller moments become zero: they are nothing beside Adam's eps, and denormal numbers are slow
+ALONE = (0,)  # the start of a single line whose place is given otherwise
+TOGETHER = 2 if get_host_cpu_features().get("avx512f") else 1  # panels handled at once, so as to read the rest once
 INTO, OUT, LINES, WIDTH, WEIGHTS, VALUES = range(6)  # columns of the table of layers, see FastStack._memory
 
 _compiled = numba.njit(nogil=True, error_model="numpy", fastmath={"contract"})  # contract: a·b + c in one rounding
 _entry = numba.njit(nogil=True, error_model="numpy", fastmath={"contract"}, cache=True)
 
 
-# ---- a numba type for LANES numbers in a register, and what can be done with them; no index is checked
+# ---- a numba type for lines of LANES numbers in registers, and what can be done with them; no index is checked
 
 
-class Lanes(types.Type):
-    """LANES numbers of one dtype."""
+class Lines(types.Type):
+    """One line or several, each of LANES numbers of one dtype."""
 
-    def __init__(self, dtype: Any) -> None:
-        self.dtype = dtype
-        super().__init__(f"Lanes({dtype})")
-
-
-@register_model(Lanes)
-class _LanesModel(models.PrimitiveModel):
-    def __init__(self, manager: Any, lanes: Any) -> None:
-        super().__init__(manager, lanes, ir.VectorType(manager.lookup(lanes.dtype).get_value_type(), LANES))
+    def __init__(self, dtype: Any, count: int) -> None:
+        self.dtype, self.count = dtype, count
+        super().__init__(f"Lines({dtype}, {count})")
 
 
-def _address(context, builder, kind, place, target):
-    """Where array[at] is, ``place`` being (array, at): a pointer to something of the type ``target``."""
-    data = context.make_array(kind)(context, builder, place[0]).data
-    return builder.bitcast(builder.gep(data, [place[1]]), context.get_value_type(target).as_pointer())
+@register_model(Lines)
+class _LinesModel(models.PrimitiveModel):
+    def __init__(self, manager: Any, lines: Any) -> None:
+        line = ir.VectorType(manager.lookup(lines.dtype).get_value_type(), LANES)
+        super().__init__(manager, lines, ir.ArrayType(line, lines.count))
+
+
+def _address(context, builder, kind, array, at, target):
+    """Where array[at] is: a pointer to something of the LLVM type ``target``."""
+    data = context.make_array(kind)(context, builder, array).data
+    return builder.bitcast(builder.gep(data, [at]), target.as_pointer())
+
+
+def _each(lines, make):
+    """Code for ``lines``, where ``make(context, builder, args, k)`` writes that for line k."""
+
+    def generate(context, builder, signature, args):
+        result = ir.Constant(context.get_value_type(lines), ir.Undefined)
+        for k in range(lines.count):
+            result = builder.insert_value(result, make(context, builder, args, k), k)
+        return result
+
+    return generate
 
 
 @intrinsic
 def _item(typing, array, at):
     """array[at]"""
-    return array.dtype(array, types.intp), lambda context, builder, _, args: builder.load(
-        _address(context, builder, array, args, array.dtype)
-    )
+
+    def generate(context, builder, signature, args):
+        return builder.load(_address(context, builder, array, args[0], args[1], context.get_value_type(array.dtype)))
+
+    return array.dtype(array, types.intp), generate
 
 
 @intrinsic
-def _load(typing, array, at):
-    """array[at : at + LANES]"""
-    lanes = Lanes(array.dtype)
-    return lanes(array, types.intp), lambda context, builder, _, args: builder.load(
-        _address(context, builder, array, args, lanes), align=array.dtype.bitwidth // 8
-    )
+def _zero(typing, array, starts):
+    """Zeros of the dtype of the array, one line for each of the ``starts``"""
+    lines = Lines(array.dtype, len(starts))
+    return lines(array, starts), lambda context, *_: ir.Constant(context.get_value_type(lines), None)
+
+
+@intrinsic
+def _load(typing, array, starts, at):
+    """array[start + at : start + at + LANES] for each of the ``starts``"""
+    lines = Lines(array.dtype, len(starts))
+
+    def line(context, builder, args, k):
+        place = builder.add(builder.extract_value(args[1], k), args[2])
+        kind = context.get_value_type(lines).element
+        return builder.load(_address(context, builder, array, args[0], place, kind), align=array.dtype.bitwidth // 8)
+
+    return lines(array, starts, types.intp), _each(lines, line)
+
+
+@intrinsic
+def _store(typing, array, starts, at, lines):
+    """array[start + at : start + at + LANES] = line, for each of the ``starts`` and ``lines``"""
+
+    def generate(context, builder, signature, args):
+        for k in range(lines.count):
+            line, place = builder.extract_value(args[3], k), builder.add(builder.extract_value(args[1], k), args[2])
+            address = _address(context, builder, array, args[0], place, line.type)
+            builder.store(line, address, align=array.dtype.bitwidth // 8)
+        return context.get_dummy_value()
+
+    return types.void(array, starts, types.intp, lines), generate
 
 
 @intrinsic
 def _column(typing, array, at):
     """array[at : at + LANES**2 : LANES], one number from each of LANES lines"""
-    lanes = Lanes(array.dtype)
+    lines = Lines(array.dtype, 1)
 
-    def generate(context, builder, signature, args):
-        column = ir.Constant(context.get_value_type(lanes), ir.Undefined)
+    def line(context, builder, args, _):
+        column = ir.Constant(context.get_value_type(lines).element, ir.Undefined)
         for k in range(LANES):
             at = builder.add(args[1], args[1].type(k * LANES))
-            number = builder.load(_address(context, builder, array, (args[0], at), array.dtype))
+            number = builder.load(_address(context, builder, array, args[0], at, column.type.element))
             column = builder.insert_element(column, number, ir.IntType(32)(k))
         return column
 
-    return lanes(array, types.intp), generate
+    return lines(array, types.intp), _each(lines, line)
 
 
 @intrinsic
-def _store(typing, array, at, lanes):
-    """array[at : at + LANES] = lanes"""
+def _plus(typing, total, factor, lines):
+    """total + factor · lines, with a number as factor; in one rounding where the processor can"""
 
-    def generate(context, builder, signature, args):
-        builder.store(args[2], _address(context, builder, array, args[:2], lanes), align=lanes.dtype.bitwidth // 8)
-        return context.get_dummy_value()
+    def line(context, builder, args, k):
+        total, line, flags = builder.extract_value(args[0], k), builder.extract_value(args[2], k), ["contract"]
+        empty = ir.Constant(line.type, ir.Undefined)
+        first = builder.insert_element(empty, args[1], ir.IntType(32)(0))
+        factor = builder.shuffle_vector(first, empty, ir.Constant(ir.VectorType(ir.IntType(32), LANES), None))
+        return builder.fadd(total, builder.fmul(factor, line, flags=flags), flags=flags)
 
-    return types.void(array, types.intp, lanes), generate
-
-
-@intrinsic
-def _fill(typing, number):
-    """LANES times the same number"""
-    lanes = Lanes(number)
-
-    def generate(context, builder, signature, args):
-        empty = ir.Constant(context.get_value_type(lanes), ir.Undefined)
-        first = builder.insert_element(empty, args[0], ir.IntType(32)(0))
-        return builder.shuffle_vector(first, empty, ir.Constant(ir.VectorType(ir.IntType(32), LANES), None))
-
-    return lanes(number), generate
+    return total(total, total.dtype, lines), _each(total, line)
 
 
 @intrinsic
-def _plus(typing, total, factor, lanes):
-    """total + factor · lanes, in one rounding where the processor can"""
-    flags = ["contract"]
-    return total(total, factor, lanes), lambda context, builder, _, args: builder.fadd(
-        args[0], builder.fmul(args[1], args[2], flags=flags), flags=flags
-    )
+def _gate(typing, sign, lines):
+    """lines where sign > 0, else 0; what is not a number in ``sign`` opens the gate too, so as to be noticed"""
 
+    def line(context, builder, args, k):
+        sign, line = builder.extract_value(args[0], k), builder.extract_value(args[1], k)
+        zero = ir.Constant(line.type, None)
+        return builder.select(builder.fcmp_ordered("<=", sign, zero), zero, line)
 
-@intrinsic
-def _gate(typing, sign, lanes):
-    """lanes where sign > 0, else 0; what is not a number in ``sign`` opens the gate too, so as to be noticed"""
-
-    def generate(context, builder, signature, args):
-        zero = ir.Constant(args[0].type, None)
-        return builder.select(builder.fcmp_ordered("<=", args[0], zero), zero, args[1])
-
-    return lanes(sign, lanes), generate
+    return lines(sign, lines), _each(lines, line)
 
 
 @intrinsic
@@ -145,7 +171,7 @@ def _ask(typing, array, at):
     """Let the cache fetch array[at], for later."""
 
     def generate(context, builder, signature, args):
-        address, number = _address(context, builder, array, args, types.int8), ir.IntType(32)
+        address, number = _address(context, builder, array, args[0], args[1], ir.IntType(8)), ir.IntType(32)
         kind = ir.FunctionType(ir.VoidType(), [address.type, number, number, number])
         prefetch = builder.module.declare_intrinsic("llvm.prefetch", [address.type], kind)
         builder.call(prefetch, [address, number(0), number(2), number(1)])  # data to be read, into the second level
@@ -211,67 +237,107 @@ def _unpack(images, labels, chosen, unit, s):
 
 
 @_compiled
+def _pair(j, width):
+    """Whether the panel of neuron j is handled together with the next one."""
+    return TOGETHER == 2 and j + LANES < width
+
+
+@_compiled
 def _product(A, a, down, right, B, b, step, C, c, stride, rows, depth):
     """C[r] = Σ_k A[r, k] B[k] with lines of LANES numbers in B and C, for eight rows at a time.
 
-    A[r, k] is at a + r down + k right, the line B[k] at b + k step, the line C[r] at c + r stride.
+    A[r, k] is at a + r down + k right, the line B[k] at b + k step, the line C[r] at c + r stride; the tuples ``b`` and
+    ``c`` have one number for each panel of B.
     """
-    zero = _fill(C.dtype.type(0))
+    zero = _zero(C, c)
     for r in range(0, rows, 8):
         t0 = t1 = t2 = t3 = t4 = t5 = t6 = t7 = zero
         for k in range(depth):
-            line, i = _load(B, b + k * step), a + r * down + k * right
-            t0 = _plus(t0, _fill(_item(A, i)), line)
-            t1 = _plus(t1, _fill(_item(A, i + down)), line)
-            t2 = _plus(t2, _fill(_item(A, i + 2 * down)), line)
-            t3 = _plus(t3, _fill(_item(A, i + 3 * down)), line)
-            t4 = _plus(t4, _fill(_item(A, i + 4 * down)), line)
-            t5 = _plus(t5, _fill(_item(A, i + 5 * down)), line)
-            t6 = _plus(t6, _fill(_item(A, i + 6 * down)), line)
-            t7 = _plus(t7, _fill(_item(A, i + 7 * down)), line)
-        i = c + r * stride
-        _store(C, i, t0)
-        _store(C, i + stride, t1)
-        _store(C, i + 2 * stride, t2)
-        _store(C, i + 3 * stride, t3)
-        _store(C, i + 4 * stride, t4)
-        _store(C, i + 5 * stride, t5)
-        _store(C, i + 6 * stride, t6)
-        _store(C, i + 7 * stride, t7)
+            line, i = _load(B, b, k * step), a + r * down + k * right
+            t0 = _plus(t0, _item(A, i), line)
+            t1 = _plus(t1, _item(A, i + down), line)
+            t2 = _plus(t2, _item(A, i + 2 * down), line)
+            t3 = _plus(t3, _item(A, i + 3 * down), line)
+            t4 = _plus(t4, _item(A, i + 4 * down), line)
+            t5 = _plus(t5, _item(A, i + 5 * down), line)
+            t6 = _plus(t6, _item(A, i + 6 * down), line)
+            t7 = _plus(t7, _item(A, i + 7 * down), line)
+        i = r * stride
+        _store(C, c, i, t0)
+        _store(C, c, i + stride, t1)
+        _store(C, c, i + 2 * stride, t2)
+        _store(C, c, i + 3 * stride, t3)
+        _store(C, c, i + 4 * stride, t4)
+        _store(C, c, i + 5 * stride, t5)
+        _store(C, c, i + 6 * stride, t6)
+        _store(C, c, i + 7 * stride, t7)
+
+
+@_compiled
+def _first_values(W, panels, neurons, width, lines, batch, s):
+    """What goes into the neurons of some panels of the first layer.
+
+    The tuple ``panels`` says where the panels start, ``neurons`` where their neurons stand in the values of an image.
+    """
+    t0 = t1 = t2 = t3 = zero = _zero(W, panels)
+    for p in range(0, lines * LANES, 4 * LANES):
+        t0 = _plus(t0, -1, _load(W, panels, p))
+        t1 = _plus(t1, -1, _load(W, panels, p + LANES))
+        t2 = _plus(t2, -1, _load(W, panels, p + 2 * LANES))
+        t3 = _plus(t3, -1, _load(W, panels, p + 3 * LANES))
+    background = _plus(_plus(t0, 1, t1), 1, _plus(t2, 1, t3))
+    for b in range(batch):
+        t0, t1, t2, t3 = background, zero, zero, zero  # four sums: none has to wait for another
+        for k in range(s.images[b, 3], s.images[b + 1, 3], 4):
+            t0 = _plus(t0, _item(s.grey, k), _load(W, panels, _item(s.lines, k)))
+            t1 = _plus(t1, _item(s.grey, k + 1), _load(W, panels, _item(s.lines, k + 1)))
+            t2 = _plus(t2, _item(s.grey, k + 2), _load(W, panels, _item(s.lines, k + 2)))
+            t3 = _plus(t3, _item(s.grey, k + 3), _load(W, panels, _item(s.lines, k + 3)))
+        _store(s.values, neurons, b * width, _plus(_plus(t0, 1, t1), 1, _plus(t2, 1, t3)))
+
+
+@_compiled
+def _first_gradient(gradient, panels, neurons, width, into, batch, s):
+    """The gradient of these panels of the first layer; for the tuples see :func:`_first_values`."""
+    sums = _zero(gradient, panels)
+    for b in range(batch):
+        sums = _plus(sums, -1, _load(s.deltas, neurons, b * width))
+    for p in range(0, into * LANES, LANES):
+        _store(gradient, panels, p, sums)
+    for b in range(batch):
+        delta = _load(s.deltas, neurons, b * width)
+        for k in range(s.images[b, 3], s.images[b + 1, 3], 4):
+            p = _item(s.lines, k)
+            q = _item(s.lines, k + 1)
+            t = _item(s.lines, k + 2)
+            u = _item(s.lines, k + 3)
+            _store(gradient, panels, p, _plus(_load(gradient, panels, p), _item(s.grey, k), delta))
+            _store(gradient, panels, q, _plus(_load(gradient, panels, q), _item(s.grey, k + 1), delta))
+            _store(gradient, panels, t, _plus(_load(gradient, panels, t), _item(s.grey, k + 2), delta))
+            _store(gradient, panels, u, _plus(_load(gradient, panels, u), _item(s.grey, k + 3), delta))
 
 
 @_compiled
 def _forward(W, layers, batch, s):
-    """Values of all layers, the logits last; a batch is filled up to a multiple of eight with zeros."""
-    kind, count = W.dtype.type, -(-batch // 8) * 8
-    zero, one, minus = _fill(kind(0)), _fill(kind(1)), _fill(kind(-1))
-    width, lines = layers[0, WIDTH], layers[0, LINES]
-    for j in range(0, width, LANES):
-        panel = layers[0, WEIGHTS] + j * lines
-        t0 = t1 = t2 = t3 = zero
-        for p in range(panel, panel + lines * LANES, 4 * LANES):
-            t0 = _plus(t0, minus, _load(W, p))
-            t1 = _plus(t1, minus, _load(W, p + LANES))
-            t2 = _plus(t2, minus, _load(W, p + 2 * LANES))
-            t3 = _plus(t3, minus, _load(W, p + 3 * LANES))
-        background = _plus(_plus(t0, one, t1), one, _plus(t2, one, t3))
-        for b in range(batch):
-            t0, t1, t2, t3 = background, zero, zero, zero  # four sums: none has to wait for another
-            for k in range(s.images[b, 3], s.images[b + 1, 3], 4):
-                t0 = _plus(t0, _fill(_item(s.grey, k)), _load(W, panel + _item(s.lines, k)))
-                t1 = _plus(t1, _fill(_item(s.grey, k + 1)), _load(W, panel + _item(s.lines, k + 1)))
-                t2 = _plus(t2, _fill(_item(s.grey, k + 2)), _load(W, panel + _item(s.lines, k + 2)))
-                t3 = _plus(t3, _fill(_item(s.grey, k + 3)), _load(W, panel + _item(s.lines, k + 3)))
-            _store(s.values, b * width + j, _plus(_plus(t0, one, t1), one, _plus(t2, one, t3)))
-        for b in range(batch, count):
-            _store(s.values, b * width + j, zero)
+    """Values of all layers, the logits last; a batch is filled up to a multiple of eight with what nobody reads."""
+    count, width, lines = -(-batch // 8) * 8, layers[0, WIDTH], layers[0, LINES]
+    for j in range(0, width, TOGETHER * LANES):
+        p, q = layers[0, WEIGHTS] + j * lines, layers[0, WEIGHTS] + (j + LANES) * lines
+        if _pair(j, width):
+            _first_values(W, (p, q), (j, j + LANES), width, lines, batch, s)
+        else:
+            _first_values(W, (p,), (j,), width, lines, batch, s)
     for layer in range(1, len(layers)):
         below, start, width = layers[layer, LINES], layers[layer - 1, VALUES], layers[layer, WIDTH]
+        into, here, weights = layers[layer, INTO], layers[layer, VALUES], layers[layer, WEIGHTS]
         for i in range(start, start + count * below, LANES):
-            _store(s.values, i, _gate(_load(s.values, i), _load(s.values, i)))
-        for j in range(0, width, LANES):
-            panel, to = layers[layer, WEIGHTS] + j * below, layers[layer, VALUES] + j
-            _product(s.values, start, below, 1, W, panel, LANES, s.values, to, width, count, layers[layer, INTO])
+            _store(s.values, ALONE, i, _gate(_load(s.values, ALONE, i), _load(s.values, ALONE, i)))
+        for j in range(0, width, TOGETHER * LANES):
+            p, q, n, m = weights + j * below, weights + (j + LANES) * below, here + j, here + j + LANES
+            if _pair(j, width):
+                _product(s.values, start, below, 1, W, (p, q), LANES, s.values, (n, m), width, count, into)
+            else:
+                _product(s.values, start, below, 1, W, (p,), LANES, s.values, (n,), width, count, into)
 
 
 @_compiled
@@ -309,44 +375,43 @@ def _loss(layers, batch, s):
         for c in range(width):
             deltas[i + c] = deltas[i + c] * share if c < classes else kind(0)
         deltas[i + s.images[b, 2]] -= kind(1 / batch)
-    deltas[batch * width :] = 0
+    deltas[batch * width :] = 0  # of no image; exp would let them grow from batch to batch
     return loss
 
 
 @_compiled
 def _backward(W, layers, batch, s):
     """The gradient, from the derivatives with respect to the logits downwards."""
-    count, minus, zero = -(-batch // 8) * 8, _fill(W.dtype.type(-1)), _fill(W.dtype.type(0))
+    count = -(-batch // 8) * 8
     for layer in range(len(layers) - 1, 0, -1):
         below, start, out = layers[layer, LINES], layers[layer - 1, VALUES], layers[layer, OUT]
         width, here, weights = layers[layer, WIDTH], layers[layer, VALUES], layers[layer, WEIGHTS]
-        for j in range(0, width, LANES):
-            panel = weights + j * below
-            _product(s.values, start, 1, below, s.deltas, here + j, width, s.gradient, panel, LANES, below, batch)
-        for i in range(0, below, LANES):
+        for j in range(0, width, TOGETHER * LANES):
+            p, q, n, m = weights + j * below, weights + (j + LANES) * below, here + j, here + j + LANES
+            if _pair(j, width):
+                _product(s.values, start, 1, below, s.deltas, (n, m), width, s.gradient, (p, q), LANES, below, batch)
+            else:
+                _product(s.values, start, 1, below, s.deltas, (n,), width, s.gradient, (p,), LANES, below, batch)
+        for i in range(0, below, TOGETHER * LANES):
+            n, m, second = start + i, start + i + LANES, out * LANES
             for o in range(out):
-                _store(s.turned, o * LANES, _column(W, weights + (o // LANES * below + i) * LANES + o % LANES))
-            _product(s.deltas, here, width, 1, s.turned, 0, LANES, s.deltas, start + i, below, count, out)
+                p = weights + (o // LANES * below + i) * LANES + o % LANES
+                _store(s.turned, ALONE, o * LANES, _column(W, p))
+                if _pair(i, below):
+                    _store(s.turned, ALONE, o * LANES + second, _column(W, p + LANES**2))
+            if _pair(i, below):
+                _product(s.deltas, here, width, 1, s.turned, (0, second), LANES, s.deltas, (n, m), below, count, out)
+            else:
+                _product(s.deltas, here, width, 1, s.turned, (0,), LANES, s.deltas, (n,), below, count, out)
         for i in range(start, start + count * below, LANES):
-            _store(s.deltas, i, _gate(_load(s.values, i), _load(s.deltas, i)))
-    width = layers[0, WIDTH]
-    for j in range(0, width, LANES):
-        panel, sums = layers[0, WEIGHTS] + j * layers[0, LINES], zero
-        for b in range(batch):
-            sums = _plus(sums, minus, _load(s.deltas, b * width + j))
-        for p in range(panel, panel + layers[0, INTO] * LANES, LANES):
-            _store(s.gradient, p, sums)
-        for b in range(batch):
-            delta = _load(s.deltas, b * width + j)
-            for k in range(s.images[b, 3], s.images[b + 1, 3], 4):
-                p = panel + _item(s.lines, k)
-                q = panel + _item(s.lines, k + 1)
-                t = panel + _item(s.lines, k + 2)
-                u = panel + _item(s.lines, k + 3)
-                _store(s.gradient, p, _plus(_load(s.gradient, p), _fill(_item(s.grey, k)), delta))
-                _store(s.gradient, q, _plus(_load(s.gradient, q), _fill(_item(s.grey, k + 1)), delta))
-                _store(s.gradient, t, _plus(_load(s.gradient, t), _fill(_item(s.grey, k + 2)), delta))
-                _store(s.gradient, u, _plus(_load(s.gradient, u), _fill(_item(s.grey, k + 3)), delta))
+            _store(s.deltas, ALONE, i, _gate(_load(s.values, ALONE, i), _load(s.deltas, ALONE, i)))
+    width, lines, into = layers[0, WIDTH], layers[0, LINES], layers[0, INTO]
+    for j in range(0, width, TOGETHER * LANES):
+        p, q = layers[0, WEIGHTS] + j * lines, layers[0, WEIGHTS] + (j + LANES) * lines
+        if _pair(j, width):
+            _first_gradient(s.gradient, (p, q), (j, j + LANES), width, into, batch, s)
+        else:
+            _first_gradient(s.gradient, (p,), (j,), width, into, batch, s)
 
 
 @_compiled
