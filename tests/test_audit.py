@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from pigmm import EnsembleConfig, PigmmError, TwoSidedGaussian, audit, independence, load, symmetry_test
+from pigmm import EnsembleConfig, PigmmError, TwoSidedGaussian, audit, independence, load, symmetry_test, train
 from pigmm.symmetry import randomised_contrasts
 from tests.ensembles import synthetic_archive
 
@@ -411,3 +411,21 @@ def test_features_without_variety_are_no_evidence():
     found = audit.same_law(np.ones((9, 2)), np.ones((9, 2)), permutations=99)
     assert found.pvalue == 1
     assert audit.run_order(np.ones((30, 2)), permutations=99).pvalue == 1
+
+
+def test_backends_chunks_and_seeds_train_one_law(tmp_path):
+    """Torch and the compiled kernel, in other chunks and with adjacent seeds; other starts are noticed."""
+
+    def ensemble(runs=60, **options):
+        settings = {"seed": options.pop("seed", 0), "init": options.pop("init", "gaussian")}
+        config = EnsembleConfig(runs=runs, epochs=3, learning_rate=0.01, **settings)
+        return train(config, workers=1, progress=False, checkpoint_dir=tmp_path, **options)
+
+    reference = audit.features(ensemble(backend="torch", chunk=60))
+    for other in (
+        ensemble(backend="torch", chunk=7, seed=1),
+        ensemble(backend="compiled", chunk=60, seed=2),
+        ensemble(backend="compiled", chunk=13, seed=3),
+    ):
+        assert audit.same_law(reference, audit.features(other)).pvalue > 0.005
+    assert audit.same_law(reference, audit.features(ensemble(init="uniform", backend="compiled"))).pvalue < 0.005
