@@ -208,7 +208,7 @@ class Archive:
         if name not in self.kept or not len(self.kept[name]):
             raise PigmmError.of(
                 "film", got=f"layer {layer} of networks from {self.first_run} on",
-                allowed=f"layers {kept_layers(self.template)} of an ensemble that begins with network 0",
+                allowed=f"layers {kept_layers(self.template)} of an ensemble that has some of the networks 0 to 7",
             )  # fmt: skip
         return self.kept[name].astype(np.float64)
 
@@ -269,6 +269,9 @@ class Archive:
         from .gaussianity import add_bootstrap, bootstrap_z, comparison_table
 
         square = self._place(layer) > 0 and layer in featured_layers(self.template)
+        shape = self.template.shapes[self._place(layer)]
+        if isinstance(model, MatrixLaw) and model.shape != shape:
+            raise PigmmError.of("model", got=f"a law of {model.shape} matrices", allowed=f"one of {shape} matrices")
         fitted = not isinstance(model, MatrixLaw)
         law = model if isinstance(model, MatrixLaw) else self._fitted(model, epoch, layer, runs)
         allowed = archived_graphs() if square else archived_bipartite()
@@ -282,7 +285,7 @@ class Archive:
             if graphs is not None:
                 moments = moments.take([*range(STATISTICS), *(STATISTICS + place[graph] for graph in chosen)])
         else:
-            moments = two_sided_moments(self.bipartite(epoch, layer, runs), law.shape, list(chosen))
+            moments = two_sided_moments(self.bipartite(epoch, layer, runs), shape, list(chosen))
         table = comparison_table(chosen, moments, law, fitted)
         if bootstrap:
             add_bootstrap(table, bootstrap_z(chosen, law, moments.count, bootstrap, seed, progress, fitted))
@@ -371,7 +374,10 @@ class Archive:
 
     def _place(self, layer: int) -> int:
         """Position among all matrices of a network; -1 is the input layer."""
-        return 0 if not isinstance(layer, bool) and layer == -1 else self._layer(layer) + 1
+        if isinstance(layer, int | np.integer) and not isinstance(layer, bool) and -1 <= layer < len(self.layers):
+            return int(layer) + 1
+        last = len(self.layers) - 1
+        raise PigmmError.of("layer", got=layer, allowed=f"an integer from 0 to {last}, or -1 for the input layer")
 
     def _square(self, layer: int) -> int:
         if self._layer(layer) not in featured_layers(self.template):

@@ -44,16 +44,31 @@ def merged(archives: Iterable[Archive]) -> Archive:
                 "merge", got=f"runs up to {whole.first_run + whole.runs - 1}, then runs from {part.first_run}",
                 allowed="consecutive runs, each once",
             )  # fmt: skip
-        seconds = [a.provenance.get("wall_seconds", 0.0) for a in (whole, part)]
         whole = replace(
             whole,
             moments={name: ours.merge(part.moments[name]) for name, ours in whole.moments.items()},
             counts={name: ours + part.counts[name] for name, ours in whole.counts.items()},
             records={name: np.concatenate([ours, part.records[name]]) for name, ours in whole.records.items()},
-            kept={name: np.concatenate([ours, part.kept[name]]) for name, ours in whole.kept.items()},
-            provenance={**whole.provenance, "wall_seconds": sum(seconds)},
+            kept={  # initial weights that one of them does not keep are drawn from the seed
+                name: np.concatenate([ours, part.kept[name]]) for name, ours in whole.kept.items() if name in part.kept
+            },
+            provenance=_joined(whole.provenance, part.provenance),
         )
-    return whole
+    if len(parts) == 1:
+        return whole
+    return replace(whole, provenance={**whole.provenance, "config": whole.config.to_dict()})
+
+
+def _joined(ours: dict[str, Any], theirs: dict[str, Any]) -> dict[str, Any]:
+    """Provenance of both: times add up, and where texts or numbers differ all of them are named."""
+    joined = {**theirs, **ours}
+    for name in ours.keys() & theirs.keys():
+        if name.endswith("_seconds"):
+            joined[name] = round(ours[name] + theirs[name], 3)
+        elif ours[name] != theirs[name] and not isinstance(ours[name], dict):
+            known = str(ours[name]).split("; ")
+            joined[name] = "; ".join([*known, *(text for text in str(theirs[name]).split("; ") if text not in known)])
+    return joined
 
 
 def write(archive: Archive, path: str | os.PathLike[str], compact: bool) -> Path:
@@ -84,7 +99,10 @@ def read(path: str | os.PathLike[str]) -> dict[str, Any]:
     """The fields of the archive that was written to this file."""
     header, arrays = read_arrays(path, FORMAT)
     try:
-        template = EnsembleConfig.from_dict(header["config"])
+        template, runs = EnsembleConfig.from_dict(header["config"]), header["runs"]
+        snapshots = len(arrays["all/two_sided/0/mean"])
+        if (runs, template.epochs, snapshots) != (*arrays["records/loss"].shape, template.epochs + 1):
+            raise ValueError(f"{runs} runs and {template.epochs} epochs, against {arrays['records/loss'].shape} losses")
         moments = {}
         for name in axes_of(template):
             moments[f"all/{name}"] = _moments_of(f"all/{name}", arrays)
@@ -102,6 +120,8 @@ def read(path: str | os.PathLike[str]) -> dict[str, Any]:
         }  # fmt: skip
     except (KeyError, TypeError, AttributeError) as error:
         raise PigmmError.of(f"{path} lacks {error}", allowed="an archive with all its entries") from error
+    except (ValueError, IndexError) as error:
+        raise PigmmError.of(f"{path} has entries that do not fit together ({error})") from error
 
 
 def _packed_record(archive: Archive, name: str, compact: bool) -> NDArray[Any]:

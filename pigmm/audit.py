@@ -27,6 +27,7 @@ from .independence import (
     correlations,
     feature_table,
     generator,
+    integers,
     matrix_features,
     randomised,
     run_order,
@@ -85,6 +86,7 @@ def features(archive: Archive, epoch: int = -1) -> dict[str, Array]:
     >>> list(features(load("mnist-gaussian"), 50))[:3]
     ['loss', 'accuracy', 'L1 mean']
     """
+    _check_archive(archive)
     epoch = _epoch(archive, epoch)
     return _features(archive, epoch, _kept(archive, epoch))
 
@@ -131,6 +133,8 @@ def jumps(curves: Mapping[str, ArrayLike] | ArrayLike, degree: int = 5) -> Audit
     if isinstance(degree, bool) or not isinstance(degree, int | np.integer) or degree < 0:
         raise PigmmError.of("degree", got=degree, allowed="an integer of at least 0")
     given = curves if isinstance(curves, Mapping) else {"curve": curves}
+    if not given:
+        raise PigmmError.of("curves", got="none", allowed="at least one, (runs, epochs)")
     rows = []
     for name, curve in given.items():
         y = feature_table(curve, least=8)[1]
@@ -158,9 +162,10 @@ def symmetry_through_training(archive: Archive, epochs: Sequence[int] | None = N
     approximate.  Snapshots of one training are not independent, so the p-values are joined by :func:`cauchy`.  Only
     matrices between different neurons are tested: of recurrent and residual networks the output matrix.
     """
+    _check_archive(archive)
     layers = _separate(archive)
-    chosen = range(archive.epochs + 1) if epochs is None else epochs
-    if not layers or not len(chosen):
+    chosen = range(archive.epochs + 1) if epochs is None else [_epoch(archive, e) for e in integers("epochs", epochs)]
+    if not layers:
         raise PigmmError.of("archive", got="no square layer between different neurons", allowed="one, with D >= 4")
     found = {(e, k): archive.symmetry(e, k) for e in chosen for k in layers}
     R = next(iter(found.values())).runs
@@ -259,12 +264,17 @@ def audit(
     >>> bool(report.pvalue > 0.01)
     True
     """
+    _check_archive(archive)
+    if archive.runs < 16:
+        raise PigmmError.of("archive", got=f"{archive.runs} runs", allowed="at least 16, for two halves of eight")
+    generator(seed, permutations, 99)
+    lags, blocks = integers("lags", lags), integers("blocks", blocks)
     last, half = archive.epochs, archive.runs // 2
     if epochs is None:
         kept = {e: found for e in range(last + 1) if (found := _kept(archive, e))} or {last: {}}
         kept = {e: kept[e] for e in sorted({min(kept), max(kept)})}
     else:
-        kept = {e: _kept(archive, e) for e in (_epoch(archive, e) for e in epochs)}
+        kept = {e: _kept(archive, e) for e in (_epoch(archive, e) for e in integers("epochs", epochs))}
     blocks, many = [b for b in blocks if b <= half], 5 * permutations
     parts = {}
     for e, weights in kept.items():
@@ -287,6 +297,13 @@ def audit(
         if raw := {name: snapshots for name, snapshots in raw.items() if snapshots}:
             parts["eight nulls, raw weights"] = symmetry_of_snapshots(raw, permutations=permutations, seed=seed)
     return Report(parts)
+
+
+def _check_archive(archive: Any) -> None:
+    from .archive import Archive
+
+    if not isinstance(archive, Archive):
+        raise PigmmError.of("archive", got=archive, allowed="an Archive", fix="pigmm.load(name) opens one.")
 
 
 def _epoch(archive: Archive, epoch: int) -> int:

@@ -265,8 +265,10 @@ class _Trainer:
             names = ", ".join(str(self.chunk.start + k) for k in np.flatnonzero(lost)[:10])
             more = f" and {lost.sum() - 10} more" if lost.sum() > 10 else ""
             raise PigmmError.of(
-                f"training diverged (weights or loss not finite) in epoch {epoch + 1}: run {names}{more}",
-                fix=f"Use a learning_rate below {self.config.learning_rate:g}; finished chunks are kept.",
+                f"training diverged (weights, moments or loss not finite) in epoch {epoch + 1}: run {names}{more}",
+                fix=f"Use a learning_rate below {self.config.learning_rate:g}"
+                + (f" or a weight_decay below {self.config.weight_decay:g}" if self.config.weight_decay > 1 else "")
+                + "; finished chunks are kept.",
             )
 
     def _snapshot(self) -> None:

@@ -43,8 +43,8 @@ def pack_moments(name: str, moments: Moments) -> dict[str, NDArray[Any]]:
         steps = np.diff(steps, axis=0, prepend=np.zeros_like(steps[:1]))
     folded = (steps << 1) ^ (steps >> 31)  # small numbers of either sign become small unsigned ones
     return {
-        f"{name}/count": np.array(moments.count), f"{name}/mean": moments.mean.astype(np.float32),
-        f"{name}/squares": moments.squares.astype(np.float32),
+        f"{name}/count": np.array(moments.count), f"{name}/mean": _single(moments.mean),
+        f"{name}/squares": _single(moments.squares),
         f"{name}/pairs": np.moveaxis(folded.astype("<u4")[..., None].view(np.uint8), -1, 0).copy(),
         f"{name}/axes": np.array(moments.comoment.shape[-2]),
     }  # fmt: skip
@@ -68,11 +68,20 @@ def unpack_moments(name: str, arrays: dict[str, NDArray[Any]]) -> Moments:
     return moments
 
 
-def pack_half(array: NDArray[Any]) -> NDArray[np.float16]:
-    """Half precision, or single where numbers are too large or too small for it."""
-    small = array.astype(np.float16)
-    lost = ~np.isfinite(small) | (np.abs(small - array) > 1e-3 * np.abs(array) + 1e-7)
-    return array.astype(np.float32) if lost.any() else small
+def pack_half(array: NDArray[Any]) -> NDArray[Any]:
+    """Half precision, or more where numbers are too large or too small for it."""
+    with np.errstate(over="ignore", under="ignore"):
+        small = array.astype(np.float16)
+        kept = np.abs(small - array) <= 1e-3 * np.abs(array) + 1e-7
+    return small if kept.all() else _single(array)
+
+
+def _single(array: Array) -> NDArray[Any]:
+    """Single precision, or the array itself where numbers are too large or too small for it."""
+    with np.errstate(over="ignore", under="ignore"):
+        small = array.astype(np.float32)
+        kept = np.abs(small - array) <= 1e-6 * np.abs(array)
+    return small if kept.all() else array
 
 
 def _pairs(moments: Moments) -> tuple[NDArray[Any], NDArray[Any]]:

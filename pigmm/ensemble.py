@@ -14,6 +14,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from .config import EnsembleConfig
 from .datasets import cache_folder, load_dataset, require
 from .errors import PigmmError, nearest
 from .memory import fit_memory
+from .storage import check_output
 from .workers import check_devices, trained, versions
 
 __all__ = ["chosen_backend", "default_chunk", "split_runs", "train"]
@@ -95,12 +97,14 @@ def train(
     """
     if not isinstance(config, EnsembleConfig):
         raise PigmmError.of("config", got=config, allowed="an EnsembleConfig")
-    for name, count in (("workers", workers), ("chunk", chunk)):
-        if count is not None and (isinstance(count, bool) or not isinstance(count, int) or count < 1):
-            raise PigmmError.of(name, got=count, allowed="an integer of at least 1, or None")
-    if checkpoint_dir is not None and not isinstance(checkpoint_dir, str | os.PathLike):
+    workers, chunk = checked_count("workers", workers), checked_count("chunk", chunk)
+    if output is not None:
+        check_output(output)
+    named = isinstance(checkpoint_dir, str | os.PathLike) and checkpoint_dir != "" and "\0" not in str(checkpoint_dir)
+    if checkpoint_dir is not None and not named:
         raise PigmmError.of("checkpoint_dir", got=checkpoint_dir, allowed="a folder, or None")
-    if not isinstance(checkpoint_seconds, int | float) or not checkpoint_seconds >= 0:
+    number = isinstance(checkpoint_seconds, int | float) and not isinstance(checkpoint_seconds, bool)
+    if not number or not checkpoint_seconds >= 0:
         raise PigmmError.of("checkpoint_seconds", got=checkpoint_seconds, allowed="a number of seconds >= 0")
     if client is not None:
         check_client(client)
@@ -242,6 +246,13 @@ def _every(devices: tuple[str, ...], workers: int | None, most: int, todo: list[
     if multiprocessing.current_process().daemon:  # it may have no children
         devices = devices[:1]
     return devices[: max(1, len(todo))]
+
+
+def checked_count(name: str, count: Any) -> int | None:
+    """A number of workers or of runs, or None."""
+    if count is not None and (isinstance(count, bool) or not isinstance(count, Integral) or count < 1):
+        raise PigmmError.of(name, got=count, allowed="an integer of at least 1, or None")
+    return None if count is None else int(count)
 
 
 def _written(output: str | os.PathLike[str], identity: dict[str, Any]) -> Archive | None:

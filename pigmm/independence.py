@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = [
-    "Audit", "correlations", "feature_table", "generator", "matrix_features", "randomised", "run_order", "same_law",
+    "Audit", "correlations", "feature_table", "generator", "integers", "matrix_features", "randomised", "run_order",
+    "same_law",
 ]  # fmt: skip
 
 Features = Mapping[str, ArrayLike] | ArrayLike
@@ -238,7 +239,20 @@ def run_order(
 Distance = tuple[str, int]
 
 
+def integers(name: str, given: Sequence[int]) -> list[int]:
+    """A list of integers; what is none is named."""
+    if isinstance(given, str) or not isinstance(given, Sequence | np.ndarray):
+        raise PigmmError.of(name, got=given, allowed="a list of integers")
+    for number in given:
+        if isinstance(number, bool) or not isinstance(number, int | np.integer):
+            raise PigmmError.of(name, got=number, allowed="integers")
+    if not len(given) and name != "blocks":
+        raise PigmmError.of(name, got="none", allowed="at least one integer")
+    return [int(number) for number in given]
+
+
 def _distances(lags: Sequence[int], blocks: Sequence[int], runs: int) -> list[Distance]:
+    lags, blocks = integers("lags", lags), integers("blocks", blocks)
     chosen = [("lag", k) for k in lags] + [("block", b) for b in blocks]
     for kind, size in chosen:
         least = 1 if kind == "lag" else 2

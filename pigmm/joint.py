@@ -68,17 +68,20 @@ def joint_test(W: ArrayLike | Moments, shape: tuple[int, int] | None = None, *, 
     >>> joint_test(np.sign(law.sample(300, seed=0))).pvalue < 0.01
     True
     """
+    if isinstance(floor, bool) or not isinstance(floor, int | float) or not 0 < floor < 1:
+        raise PigmmError.of("floor", got=floor, allowed="a number between 0 and 1")
     if isinstance(W, Moments):
         count = len(archived_bipartite())
-        if shape is None or W.comoment.shape != (count, count):
+        sizes = isinstance(shape, tuple) and len(shape) == 2 and all(isinstance(n, int) and n > 0 for n in shape)
+        if not sizes or W.comoment.shape != (count, count):
             raise PigmmError.of(
                 "W", got=f"moments with co-moments of shape {W.comoment.shape}, shape {shape}",
                 allowed=f"the moments of {count} bipartite invariants, and shape=(M, N)",
             )  # fmt: skip
-        moments = W
+        moments, (M, N) = W, shape  # type: ignore[misc]
     else:
         batch = as_matrices(W)
-        shape = batch.shape[1:]
+        M, N = batch.shape[1:]
         scale = np.abs(batch).max() or 1.0  # the test does not depend on the unit
         moments = bipartite_moments(batch / scale)
     R = moments.count
@@ -87,16 +90,22 @@ def joint_test(W: ArrayLike | Moments, shape: tuple[int, int] | None = None, *, 
     if not (moments.squares > 1e-24 * R * moments.mean**2).any():
         raise PigmmError.of("W", got="matrices that are all equal", allowed="matrices that differ")
     graphs = [graph for graph in archived_bipartite() if graph.degree > 2]
-    fit = two_sided_moments(moments, shape, graphs)
-    variances = np.clip([shape[0] * shape[1] * fit.squares[0] / R, *fit.mean[2:5]], 0, None)  # rounding may go below
-    law = TwoSidedGaussian(np.array([fit.mean[0], *variances]), shape)
+    fit = two_sided_moments(moments, (M, N), graphs)
+    variances = np.clip([M * N * fit.squares[0] / R, *fit.mean[2:5]], 0, None)  # rounding may go below
+    law = TwoSidedGaussian(np.array([fit.mean[0], *variances]), (M, N))
     J = wick.jacobian(graphs, law)
     places = [archived_bipartite().index(graph) for graph in graphs]
     cross = J @ fit.comoment[:, 5:]
     S = moments.comoment[np.ix_(places, places)] - cross - cross.T + J @ fit.comoment[:, :5] @ J.T
+    rounding = 1e-5 if isinstance(W, Moments) else 1e-12  # published archives keep correlations to steps of 2^-17
+    if (np.diag(S) < rounding * moments.squares[places]).any():
+        raise PigmmError.of(
+            "W", got="invariants that are nearly functions of their averages, so that what is left drowns in rounding",
+            allowed="a mean that is not many times the spread",
+            fix="Subtract a constant from all weights first: whether the law is Gaussian does not depend on it.",
+        )  # fmt: skip
     S /= R - 1
-    spread = np.sqrt(np.clip(np.diag(S), 0, None))
-    spread[spread == 0] = np.inf
+    spread = np.sqrt(np.diag(S))
     values, vectors = np.linalg.eigh(S / np.outer(spread, spread))
     kept = values > floor
     e = vectors[:, kept].T @ ((moments.mean[places] - wick.expectation(graphs, law)) / spread)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import re
 from dataclasses import replace
+from numbers import Integral, Real
 from typing import Any
 
 from .config import DATASETS, EnsembleConfig
@@ -41,8 +43,9 @@ def as_bytes(memory: Any) -> int:
     (4000000000, 524288000, 2000000000)
     """
     amount = math.nan
-    if isinstance(memory, int | float) and not isinstance(memory, bool):
-        amount = memory
+    if isinstance(memory, Real) and not isinstance(memory, bool):
+        with contextlib.suppress(OverflowError):
+            amount = float(memory)
     elif isinstance(memory, str):
         found = re.fullmatch(r"\s*(\d+\.?\d*|\.\d+)\s*([KMGT]?I?)B?\s*", memory.upper())
         if found and found[2] in _UNITS:
@@ -86,6 +89,15 @@ def estimate_memory(
     >>> 1e9 < estimate_memory(config, runs_per_chunk=1, workers=2) < 3e9
     True
     """
+    if not isinstance(config, EnsembleConfig):
+        raise PigmmError.of("config", got=config, allowed="an EnsembleConfig")
+    for name, count in (("runs_per_chunk", runs_per_chunk), ("workers", workers)):
+        if isinstance(count, bool) or not isinstance(count, Integral) or count < 1:
+            raise PigmmError.of(name, got=count, allowed="an integer of at least 1")
+    if backend not in ("torch", "compiled"):
+        raise PigmmError.of("backend", got=backend, allowed="'torch' or 'compiled'")
+    if not isinstance(device, str) or device.split(":")[0] not in ("cpu", "cuda"):
+        raise PigmmError.of("device", got=device, allowed="'cpu' or a CUDA device such as 'cuda'")
     worker = _PROCESS + _COMPILER * (backend == "compiled") + _CUDA * (device != "cpu")
     worker += _data(config, device, backend) + _chunk(config, runs_per_chunk, device, backend)
     parts = -(-config.runs // runs_per_chunk)

@@ -58,6 +58,7 @@ class Stack:
                 for start, (out, into) in zip(starts, shapes, strict=True)
             ]
 
+        self._views = views
         self.weights, self.gradients = views(self.flat), views(self.flat.grad)
         for run, matrices in enumerate(weights):
             for layer, matrix in enumerate(matrices):
@@ -148,8 +149,10 @@ class Stack:
         return [weight.cpu().numpy().copy() for weight in self.weights]
 
     def finite(self) -> np.ndarray:
-        """Which runs still have finite weights, (R,)."""
-        return torch.stack([torch.isfinite(weight).all(-1).all(-1) for weight in self.weights]).all(0).cpu().numpy()
+        """Which runs still have finite weights and second moments, (R,): Adam stands still where these overflow."""
+        moments = self._views(self.adam.state[self.flat]["exp_avg_sq"]) if self.adam.state else []
+        arrays = [*self.weights, *moments]
+        return torch.stack([torch.isfinite(array).all(-1).all(-1) for array in arrays]).all(0).cpu().numpy()
 
     def state(self) -> dict[str, np.ndarray]:
         """Weights and Adam state, all that is needed to go on."""

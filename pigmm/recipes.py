@@ -18,7 +18,7 @@ import numpy as np
 from .archive import Archive
 from .config import EnsembleConfig
 from .errors import PigmmError, nearest
-from .storage import npz_path
+from .storage import check_output, npz_path
 
 if TYPE_CHECKING:
     from .datasets import Dataset
@@ -84,10 +84,10 @@ def forecast(
     ('digits', False, True)
     """
     from .datasets import load_dataset
-    from .ensemble import chosen_backend, default_chunk
+    from .ensemble import checked_count, chosen_backend, default_chunk
     from .workers import check_devices
 
-    devices = check_devices(device)
+    workers, devices = checked_count("workers", workers), check_devices(device)
     where = devices[0].split(":")[0]
     speeds: dict[tuple[Any, ...], tuple[str, float]] = {}
     plan = []
@@ -111,8 +111,12 @@ def reproduce(
     names: Iterable[str] | str | None = None,
     folder: str | os.PathLike[str] = "archives",
     *,
+    workers: int | None = None,
+    device: str | Sequence[str] = "cpu",
+    backend: str = "auto",
+    memory: str | float | None = None,
+    checkpoint_dir: str | os.PathLike[str] | None = None,
     progress: bool = True,
-    **options: Any,
 ) -> list[Path]:
     """Train the published ensembles that are not in ``folder`` yet, and save them there as they are published.
 
@@ -122,8 +126,7 @@ def reproduce(
     ----------
     names : names of :data:`RECIPES`; all of them by default
     folder : where the archives go, ``NAME.npz`` with ``NAME.json``
-    progress : show a progress bar
-    options : passed on to :func:`pigmm.train`, such as ``workers``, ``device``, ``backend`` or ``memory``
+    workers, device, backend, memory, checkpoint_dir, progress : as in :func:`pigmm.train`
 
     Returns
     -------
@@ -134,25 +137,32 @@ def reproduce(
 
     paths = []
     for name in _chosen(names):
+        done = _done(name, folder)
         path = npz_path(Path(folder) / name)
-        if not _done(name, folder):
-            archive = train(RECIPES[name], progress=progress, output=path, **options)
+        if not done:
+            archive = train(
+                RECIPES[name], device, workers, backend=backend, memory=memory, checkpoint_dir=checkpoint_dir,
+                progress=progress, output=path,
+            )  # fmt: skip
             archive.save(path, compact=True)
         paths.append(path)
     return paths
 
 
 def _chosen(names: Iterable[str] | str | None) -> list[str]:
-    wanted = [names] if isinstance(names, str) else list(names or RECIPES)
+    one = isinstance(names, str) or not isinstance(names, Iterable)
+    wanted: list[Any] = [] if names is None else [names] if one else list(names)
     for name in wanted:
-        if name not in RECIPES:
+        if not isinstance(name, str) or name not in RECIPES:
             fix = nearest(name, RECIPES) if isinstance(name, str) else ""
             raise PigmmError.of("archive", got=name, allowed=", ".join(RECIPES), fix=fix or None)
-    return wanted
+    return list(dict.fromkeys(wanted)) or list(RECIPES)
 
 
 def _done(name: str, folder: str | os.PathLike[str]) -> bool:
-    path = npz_path(Path(folder) / name)
+    if not isinstance(folder, str | os.PathLike):
+        raise PigmmError.of("folder", got=folder, allowed="a folder")
+    path = check_output(Path(folder) / name)
     if not path.exists():
         return False
     if (found := Archive.load(path).config) != RECIPES[name]:

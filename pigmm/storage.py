@@ -214,6 +214,27 @@ def read_arrays(path: str | os.PathLike[str], form: str) -> tuple[dict[str, Any]
     return header, arrays
 
 
+def check_output(path: str | os.PathLike[str]) -> Path:
+    """The path of an NPZ file that could be written here, as far as one can tell; said now, and not after hours.
+
+    Raises
+    ------
+    PigmmError
+        If the name is none, a folder is in the way, or the folder above is a file or may not be written into.
+    """
+    target = npz_path(path).absolute()
+    for file in (target, target.with_suffix(".json")):
+        if file.is_dir():
+            raise PigmmError.of(f"cannot write {file}: a folder of this name is in the way", fix="Name another file.")
+    above = target.parent
+    while not above.exists() and above != above.parent:
+        above = above.parent
+    if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
+        what = "may not be written into" if above.is_dir() else "is a file, not a folder"
+        raise PigmmError.of(f"cannot write {target}: {above} {what}", fix="Name another folder.")
+    return target
+
+
 def _planes(name: str, array: NDArray[Any]) -> tuple[str, NDArray[Any]]:
     if array.dtype.kind != "f" or array.ndim == 0:
         return name, array
@@ -260,7 +281,8 @@ def _short(value: Any) -> str:
 
 
 def npz_path(path: str | os.PathLike[str]) -> Path:
-    if not isinstance(path, str | os.PathLike) or not Path(path).name:
+    text = os.fspath(path) if isinstance(path, str | os.PathLike) else ""
+    if not isinstance(text, str) or not Path(text).name or text.endswith(os.sep) or "\0" in text:
         raise PigmmError.of("archive file", got=path, allowed="a path that ends in a file name")
     target = Path(path)
     return target if target.suffix == ".npz" else target.with_name(target.name + ".npz")

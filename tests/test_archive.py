@@ -163,7 +163,7 @@ def test_films_show_the_first_networks_at_every_epoch(archive, ensemble):
     np.testing.assert_array_equal(film[5, 1], ensemble[0][1][1][5])
     parts = [build(ensemble, 0, 3), build(ensemble, 3, 20), build(ensemble, 20, 30)]
     np.testing.assert_array_equal(Archive.merge(parts).film(0), film)
-    with pytest.raises(PigmmError, match="begins with network 0"):
+    with pytest.raises(PigmmError, match="networks 0 to 7"):
         parts[2].film(0)
     with pytest.raises(PigmmError, match="layers"):
         archive.film(1)
@@ -346,3 +346,59 @@ def test_published_archives_are_whole_and_say_where_they_come_from():
         assert 0.8 < archive.accuracy.mean() < 0.99
         for key in ("package_version", "dataset_digest", "torch", "numpy", "hardware", "date", "wall_seconds"):
             assert archive.provenance[key], key
+
+
+def test_a_law_of_other_matrices_is_refused(archive):
+    for layer, law in ((0, TwoSidedGaussian([0.0, 1, 1, 1, 1], (7, 7))), (-1, archive.two_sided(1, 0))):
+        with pytest.raises(PigmmError, match="a law of"):
+            archive.comparison(1, layer, model=law)
+
+
+def test_compact_files_keep_numbers_too_large_for_single_precision(ensemble, tmp_path):
+    weights, *rest = ensemble
+    loud = build(([[1e12 * W for W in layers] for layers in weights], *rest), 0, 30)
+    loaded = Archive.load(loud.save(tmp_path / "loud", compact=True))
+    np.testing.assert_allclose(loaded.comparison(1, -1)["z"], loud.comparison(1, -1)["z"], rtol=0.02, atol=0.02)
+
+
+def test_compact_and_full_archives_merge_in_either_order(tmp_path):
+    config = EnsembleConfig(dataset="digits", runs=8, epochs=1)
+
+    def part(first, backend):
+        part_config = replace(config, runs=4, first_run=first)
+        builder = ArchiveBuilder(part_config, part_config.run_numbers)
+        drawn = [initial_weights(config, run) for run in part_config.run_numbers]
+        for epoch in (0, 1):
+            builder.add(epoch, [np.array(layer) for layer in zip(*drawn, strict=True)])
+        return builder.finish(
+            loss=np.ones((4, 1)), train_accuracy=np.zeros((4, 2)), test_accuracy=np.zeros((4, 2)),
+            dead_units=np.zeros((4, 2, 3)), provenance={"backend": backend, "wall_seconds": 2.0, "config": {"runs": 4}},
+        )  # fmt: skip
+
+    first, second = part(0, "torch"), part(4, "compiled")
+    small = [Archive.load(a.save(tmp_path / f"{k}", compact=True)) for k, a in enumerate((first, second))]
+    whole = Archive.merge([first, second]).weights(0, 1)
+    for mixed in ([first, small[1]], [small[0], second]):
+        merged = Archive.merge(mixed)
+        np.testing.assert_array_equal(merged.weights(0, 1), whole)
+        assert merged.provenance["backend"] == "torch; compiled"
+        assert merged.provenance["wall_seconds"] == 4
+        assert merged.provenance["config"]["runs"] == 8
+
+
+def test_files_whose_entries_do_not_fit_together_are_refused(archive, tmp_path):
+    from pigmm.storage import read_arrays, write_arrays
+
+    header, arrays = read_arrays(archive.save(tmp_path / "a"), "pigmm archive 2")
+    for change, cut in (({"runs": 99}, {}), ({}, {"records/loss": arrays["records/loss"][:2]}),
+                        ({}, {"all/two_sided/0/mean": arrays["all/two_sided/0/mean"][:1]})):  # fmt: skip
+        path = write_arrays(tmp_path / "b", header | change, arrays | cut)
+        with pytest.raises(PigmmError, match="do not fit together"):
+            Archive.load(path)
+
+
+def test_the_input_layer_is_among_what_is_allowed(archive):
+    with pytest.raises(PigmmError, match="-1 for the input layer"):
+        archive.bipartite(0, -2)
+    with pytest.raises(PigmmError, match="-1 for the input layer"):
+        archive.weights(0, -1.0)

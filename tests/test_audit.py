@@ -393,7 +393,7 @@ BAD = [
     (lambda: audit.jumps(NORMAL[:, 0], degree=-1), "degree"),
     (lambda: audit.symmetry_of_snapshots(NORMAL), "epochs, R"),
     (lambda: audit.symmetry_of_snapshots({"a": [NORMAL], "b": [NORMAL[:15]]}), "the same runs"),
-    (lambda: audit.symmetry_through_training(synthetic_archive(), epochs=[]), "square layer"),
+    (lambda: audit.symmetry_through_training(synthetic_archive(), epochs=[]), "epochs"),
     (lambda: audit.cauchy([]), "0 to 1"),
     (lambda: audit.cauchy([0.5, 1.5]), "0 to 1"),
     (lambda: audit.features(synthetic_archive(), 4), "from 0 to 3"),
@@ -429,3 +429,17 @@ def test_backends_chunks_and_seeds_train_one_law(tmp_path):
     ):
         assert audit.same_law(reference, audit.features(other)).pvalue > 0.005
     assert audit.same_law(reference, audit.features(ensemble(init="uniform", backend="compiled"))).pvalue < 0.005
+
+
+def test_arguments_of_the_audit_are_checked():
+    archive = synthetic_archive()
+    for call, word in (
+        (lambda: audit.audit("digits"), "an Archive"), (lambda: audit.features(None), "an Archive"),
+        (lambda: audit.audit(archive, epochs=5), "epochs"), (lambda: audit.audit(archive, lags=0), "lags"),
+        (lambda: audit.audit(archive, lags=[]), "lags"), (lambda: audit.audit(archive, blocks=["a"]), "blocks"),
+        (lambda: audit.audit(archive, permutations=None), "permutations"), (lambda: audit.jumps({}), "curves"),
+        (lambda: audit.symmetry_through_training(archive, []), "epochs"),
+        (lambda: audit.audit(synthetic_archive(runs=12)), "at least 16"),
+    ):  # fmt: skip
+        with pytest.raises(PigmmError, match=word):
+            call()

@@ -608,9 +608,16 @@ def test_the_progress_bar_counts_run_epochs(trained, tmp_path, monkeypatch, caps
     assert "3/3 chunks" in shown[-1]
 
 
-def test_an_archive_that_cannot_be_saved_costs_no_training(tmp_path):
+def test_an_archive_that_cannot_be_saved_costs_no_training(tmp_path, monkeypatch):
     config = EnsembleConfig(runs=4, epochs=2)
-    (tmp_path / "taken.npz").mkdir()
+    save = pigmm.Archive.save
+
+    def full(archive, path, **options):
+        if "taken" in str(path):
+            raise PigmmError.of(f"cannot write {path}")
+        return save(archive, path, **options)
+
+    monkeypatch.setattr(pigmm.Archive, "save", full)  # a disk that is full only now
     with pytest.raises(PigmmError, match=r"taken\.npz"):
         train(config, workers=1, progress=False, checkpoint_dir=tmp_path, output=tmp_path / "taken.npz")
     kept = {path: path.stat().st_mtime_ns for path in (tmp_path / config.digest()).iterdir()}
@@ -659,3 +666,24 @@ def test_waiting_for_another_training(tmp_path, capsys, written):
     assert_same(archive, made)
     assert (archive.provenance["wall_seconds"] == made.provenance["wall_seconds"]) is written
     assert pigmm.Archive.load(tmp_path / "ours.npz").provenance == archive.provenance
+
+
+@pytest.mark.parametrize("backend", ["torch", "compiled"])
+def test_moments_that_overflow_are_a_divergence(trained, backend):
+    """Adam stands still when its second moment is infinite: weights and loss stay finite, and nothing is learnt."""
+    config = EnsembleConfig(runs=2, epochs=1, hidden=(4, 4), weight_decay=1e30)
+    with pytest.raises(PigmmError, match="weight_decay below"):
+        trained(config, backend=backend)
+
+
+@pytest.mark.parametrize("output", ["file/z.npz", "folder/", "taken", 5, "", "a\0b"])
+def test_an_output_that_cannot_be_written_is_said_before_training(trained, tmp_path, monkeypatch, output):
+    (tmp_path / "file").touch()
+    (tmp_path / "taken.npz").mkdir()
+    monkeypatch.setattr("pigmm.ensemble._all_chunks", lambda *a: pytest.fail("trained first"))
+    with pytest.raises(PigmmError, match="archive file|is a file, not a folder|in the way"):
+        trained(output=f"{tmp_path}/{output}" if isinstance(output, str) and output else output)
+
+
+def test_counts_may_be_numpy_integers(trained):
+    assert trained(EnsembleConfig(runs=2, epochs=1), workers=np.int64(1), chunk=np.int32(2)).runs == 2

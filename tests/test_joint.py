@@ -56,3 +56,17 @@ def test_what_it_cannot_use_is_refused():
         joint_test(np.ones((60, 4, 5)))
     with pytest.raises(PigmmError, match=r"shape=\(M, N\)"):
         joint_test(bipartite_moments(W))
+
+
+def test_what_drowns_in_rounding_and_odd_arguments_are_refused():
+    noise = np.random.default_rng(0).normal(size=(300, 6, 6))
+    assert joint_test(1 + 0.01 * noise).pvalue > 0.01
+    for spread in (1e-3, 1e-5, 1e-7):
+        with pytest.raises(PigmmError, match="drowns in rounding"):
+            joint_test(1 + spread * noise)
+    for floor in (0, 1e9, np.nan, "x", True):
+        with pytest.raises(PigmmError, match="floor"):
+            joint_test(noise, floor=floor)
+    for shape in ("66", 5, (0, 0), (6, 6, 1), (6.0, 6.0)):
+        with pytest.raises(PigmmError, match="shape"):
+            joint_test(bipartite_moments(noise), shape)

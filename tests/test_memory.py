@@ -122,3 +122,16 @@ def test_the_estimate_is_an_upper_bound(tmp_path, width, chunk, workers, backend
     done = subprocess.run([sys.executable, "-c", PEAK, *given], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert 1 < memory.estimate_memory(config, chunk, workers, "cpu", backend) / int(done.stdout) < 2
+
+
+def test_arguments_of_the_estimate_are_checked():
+    config = EnsembleConfig()
+    for given, word in (
+        ((config, 0), "runs_per_chunk"), ((config, "1"), "runs_per_chunk"), ((config, 4, -2), "workers"),
+        (({}, 1), "config"), ((config, 1, 1, "gpu"), "device"), ((config, 1, 1, "cpu", "x"), "backend"),
+    ):  # fmt: skip
+        with pytest.raises(PigmmError, match=word):
+            memory.estimate_memory(*given)
+    with pytest.raises(PigmmError, match="memory"):
+        memory.as_bytes(10**400)
+    assert memory.as_bytes(np.int64(10**9)) == 10**9

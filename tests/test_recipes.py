@@ -84,3 +84,16 @@ def test_on_the_command_line(small, capsys):
     assert cli.main(words) == 0
     assert "done" in capsys.readouterr().out
     assert cli.main(["reproduce", "frist", "--folder", str(small)]) == 2
+
+
+def test_arguments_are_checked_before_anything_is_trained(small, tmp_path):
+    (tmp_path / "file").touch()
+    for work in (recipes.forecast, recipes.reproduce):
+        for options, word in (
+            ({"workers": -3}, "workers"), ({"workers": "3"}, "workers"), ({"device": "gpu"}, "device"),
+            ({"folder": tmp_path / "file"}, "not a folder"), ({"folder": 5}, "folder"), ({"names": 5}, "archive"),
+            ({"names": [["first"]]}, "archive"),
+        ):  # fmt: skip
+            with pytest.raises(PigmmError, match=word):
+                work(**{"names": "first", "folder": small} | options)
+    assert [item.name for item in recipes.forecast(["first", "first"], small, backend="torch")] == ["first"]
