@@ -629,7 +629,8 @@ def test_means_over_epochs():
     values = cumulant_from_means(graphs, means)
     assert values.shape == (2, 3)
     for epoch, row in zip((0, 50), values, strict=True):
-        np.testing.assert_allclose(row, measured_cumulant(graphs, archive.weights(epoch, 1)).value, rtol=1e-4)
+        # the published weights are rounded to three digits
+        np.testing.assert_allclose(row, measured_cumulant(graphs, archive.weights(epoch, 1)).value, rtol=2e-3)
 
 
 def test_bad_input():
