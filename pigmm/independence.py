@@ -226,6 +226,8 @@ def run_order(
     names, values = feature_table(x, least=8)
     scores, runs = _scores(values), len(values)
     distances = _distances(lags, blocks, runs)
+    if not distances:
+        raise PigmmError.of("lags and blocks", got="none", allowed="at least one of them")
     rng = generator(seed, permutations, 99)
 
     def statistics(z: Array) -> Array:
@@ -246,7 +248,7 @@ def integers(name: str, given: Sequence[int]) -> list[int]:
     for number in given:
         if isinstance(number, bool) or not isinstance(number, int | np.integer):
             raise PigmmError.of(name, got=number, allowed="integers")
-    if not len(given) and name != "blocks":
+    if not len(given) and name == "epochs":
         raise PigmmError.of(name, got="none", allowed="at least one integer")
     return [int(number) for number in given]
 
