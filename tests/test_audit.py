@@ -436,7 +436,8 @@ def test_arguments_of_the_audit_are_checked():
     for call, word in (
         (lambda: audit.audit("digits"), "an Archive"), (lambda: audit.features(None), "an Archive"),
         (lambda: audit.audit(archive, epochs=5), "epochs"), (lambda: audit.audit(archive, lags=0), "lags"),
-        (lambda: audit.audit(archive, lags=[], blocks=[]), "lags and blocks"), (lambda: audit.audit(archive, blocks=["a"]), "blocks"),
+        (lambda: audit.audit(archive, lags=[], blocks=[]), "lags and blocks"),
+        (lambda: audit.audit(archive, blocks=["a"]), "blocks"),
         (lambda: audit.audit(archive, permutations=None), "permutations"), (lambda: audit.jumps({}), "curves"),
         (lambda: audit.symmetry_through_training(archive, []), "epochs"),
         (lambda: audit.audit(synthetic_archive(runs=12)), "at least 16"),
