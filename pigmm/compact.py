@@ -2,8 +2,9 @@
 
 Raw weights, norms and losses are rounded to half precision (relative error below 0.0005), means and variances to single
 precision.  Co-moments are kept as correlations in steps of 2^-17, one number for each pair; epoch after epoch they
-change little, so that differences along the epochs, byte by byte, compress well.  On the paper-scale ensembles this
-changes the standard errors of predictions by less than 2 %, and of all but a few by less than one in ten thousand.
+change little, so that differences along the epochs, byte by byte, compress well.  In the 1000 networks with Gaussian
+start and weight decay, at epochs 0, 5, 20 and 50 of three layers, this changed the standard errors of predictions by
+2 % at most, and half of them by less than 0.001 %.
 """
 
 from __future__ import annotations
