@@ -4,7 +4,7 @@ Raw weights, norms and losses are rounded to half precision (relative error belo
 precision.  Co-moments are kept as correlations in steps of 2^-17, one number for each pair; epoch after epoch they
 change little, so that differences along the epochs, byte by byte, compress well.  In the 1000 networks with Gaussian
 start and weight decay, at epochs 0, 5, 20 and 50 of three layers, this changed the standard errors of predictions by
-2 % at most, and half of them by less than 0.001 %.
+2 % at most, and half of them by 0.001 % or less, to rounding.
 """
 
 from __future__ import annotations

@@ -84,7 +84,7 @@ def forecast(
     ('digits', False, True)
     """
     from .datasets import load_dataset
-    from .ensemble import checked_count, chosen_backend, default_chunk
+    from .ensemble import _cores, checked_count, chosen_backend, default_chunk
     from .workers import check_devices
 
     workers, devices = checked_count("workers", workers), check_devices(device)
@@ -202,7 +202,3 @@ def _seconds(work: Callable[[], object]) -> float:
         work()
         times.append(time.perf_counter() - began)
     return min(times[1:])
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
