@@ -6,6 +6,7 @@ Names are loaded when first used, so that ``import pigmm`` is quick and the math
 from __future__ import annotations
 
 import importlib
+from pathlib import Path
 from typing import Any
 
 __version__ = "0.1.0"
@@ -36,15 +37,7 @@ _HOME = {
     "published": "shelf",
     "train": "ensemble",
 }
-_MODULES = {
-    "action", "archive", "archive_files", "audit", "beyond_figures", "builder", "calibration", "chunks", "cli",
-    "clusters", "compact", "config", "contest", "contraction", "cumulants", "datasets", "drawing", "ensemble",
-    "errors", "evidence", "evolution", "existence", "fast", "figures", "gaussianity", "geometry", "graphs",
-    "independence", "intervals", "invariants", "irreps", "joint", "kernel", "labelled", "ladder", "laws", "layout",
-    "maps", "maxent", "memory", "mixture_fits", "mixtures", "models", "moments", "network", "notebook", "recipes",
-    "response", "shelf", "storage", "streams", "style", "symmetry", "tables", "trajectories", "transport", "wick",
-    "workers",
-}  # fmt: skip
+_MODULES = {path.stem for path in Path(__file__).parent.glob("*.py") if not path.stem.startswith("_")}
 __all__ = ["__version__", *sorted(_HOME)]
 
 

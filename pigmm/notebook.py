@@ -18,12 +18,16 @@ from pathlib import Path
 from typing import Any
 
 from .archive import Archive
+from .claims import Claim
 from .config import INITS, EnsembleConfig
 from .errors import PigmmError, nearest
 from .shelf import load, published, published_config
 from .storage import write_whole
 
-__all__ = ["PROFILES", "Settings", "ensemble", "ensembles", "finish", "open_archive", "provenance_lines", "settings"]
+__all__ = [
+    "PROFILES", "Settings", "collection", "ensemble", "ensembles", "finish", "open_archive", "provenance_lines",
+    "settings",
+]  # fmt: skip
 
 PROFILES = {
     "paper": "the published MNIST archives",
@@ -126,13 +130,20 @@ def ensembles(chosen: Settings) -> dict[str, Archive]:
     return archives
 
 
+def collection(chosen: Settings, configs: Mapping[str, EnsembleConfig]) -> dict[str, Archive]:
+    """Several archives by label, such as "width 40": each published, or trained with the chosen number of workers."""
+    return {label: open_archive(config, workers=chosen.workers, label=label) for label, config in configs.items()}
+
+
 def ensemble(namespace: Mapping[str, Any], extras: Iterable[str] = ()) -> Archive:
     """The one archive that a notebook's parameters describe; with ``init`` left at "both", the Gaussian one."""
     chosen = settings(namespace, extras)
     return open_archive(next(iter(chosen.configs.values())), workers=chosen.workers)
 
 
-def open_archive(config: EnsembleConfig, *, workers: int | None = None, announce: bool = True) -> Archive:
+def open_archive(
+    config: EnsembleConfig, *, workers: int | None = None, announce: bool = True, label: str = ""
+) -> Archive:
     """The published archive with exactly this configuration, else one from the cache, else train it and cache it."""
     for name in published():
         if published_config(name) == config:
@@ -150,7 +161,7 @@ def open_archive(config: EnsembleConfig, *, workers: int | None = None, announce
 
             archive, source = train(config, workers=workers, output=path), "trained just now"
     if announce:
-        print(f"{config.init} start: {source}\n  {provenance_lines(archive)}")
+        print(f"{label or f'{config.init} start'}: {source}\n  {provenance_lines(archive)}")
     return archive
 
 
@@ -176,14 +187,32 @@ def provenance_lines(archive: Archive) -> str:
     ])  # fmt: skip
 
 
-def finish(results: Mapping[str, Any], archives: Mapping[str, Archive]) -> None:
-    """Write ``results.json`` and ``provenance.json`` into the folder named by PIGMM_OUTPUT, if it is set."""
-    folder = os.environ.get("PIGMM_OUTPUT")
-    if folder:
-        sources = {
-            name: {"config": archive.config.to_dict(), "provenance": archive.provenance}
-            for name, archive in archives.items()
-        }
-        for name, content in (("results", results), ("provenance", sources)):
+def finish(
+    results: Mapping[str, Any], archives: Mapping[str, Archive], *, chapter: str = "", claims: Iterable[Claim] = ()
+) -> None:
+    """Write ``results.json`` and ``provenance.json``.
+
+    They go into the folder named by PIGMM_OUTPUT, if it is set (``pigmm run`` does); and into a folder named after the
+    chapter in the one named by PIGMM_RESULTS, if that is set (the book's build does; its scoreboard reads them there).
+
+    Parameters
+    ----------
+    results : numbers, by name; may be nested
+    archives : the ensembles they come from, by label
+    chapter : name of the notebook, without its ending
+    claims : what was found about the paper's claims
+    """
+    folders = []
+    if output := os.environ.get("PIGMM_OUTPUT"):
+        folders.append(Path(output))
+    if chapter and (shared := os.environ.get("PIGMM_RESULTS")):
+        folders.append(Path(shared) / chapter)
+    found = {**results, "chapter": chapter, "claims": [claim.to_dict() for claim in claims]}
+    sources = {
+        name: {"config": archive.config.to_dict(), "provenance": archive.provenance}
+        for name, archive in archives.items()
+    }
+    for folder in folders:
+        for name, content in (("results", found), ("provenance", sources)):
             text = json.dumps(content, indent=1, sort_keys=True, default=float) + "\n"
-            write_whole(Path(folder) / f"{name}.json", text.encode())
+            write_whole(folder / f"{name}.json", text.encode())

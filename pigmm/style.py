@@ -1,6 +1,7 @@
 """How the book's figures look and how they are shown: colours, type, alt text, transparent SVG.
 
-Across the book a layer has one colour and a scheme one line style.  Drawings are transparent with mid-grey ink, so that
+Across the book a layer has one colour, a scheme one line style, a regularised ensemble round marks on its lines, and a
+width one shade, darker where wider.  Drawings are transparent with mid-grey ink, so that
 they read on light and dark pages, and narrow enough for a phone.
 """
 
@@ -22,12 +23,17 @@ from numpy.typing import ArrayLike
 
 from .storage import write_whole
 
-__all__ = ["INK", "LAYER", "PALETTE", "STYLE", "TITLE", "Picture", "axes_grid", "band", "legend", "scheme_grid", "show"]
+__all__ = [
+    "INK", "LAYER", "MARK", "PALETTE", "SHADE", "STYLE", "TITLE", "Picture", "axes_grid", "band", "legend",
+    "scheme_grid", "show",
+]  # fmt: skip
 
 INK = "#7a7a7a"
 PALETTE = sns.color_palette("colorblind")
 LAYER = {f"L{k + 1}": PALETTE[c] for k, c in enumerate((0, 1, 2, 4, 7, 9))}
 STYLE = {"gaussian": "-", "uniform": (0, (4, 1.5))}
+MARK = {False: "", True: "o"}  # without and with weight decay
+SHADE = dict(zip((10, 40, 160, 640), sns.color_palette("crest", 4), strict=True))
 TITLE = {"gaussian": "Gaussian start", "uniform": "uniform start"}
 WIDTH = 6.0  # inches: at phone width the 11 point type is still about 7 points
 

@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 
 import pigmm
@@ -68,9 +69,32 @@ def test_published_archives_are_found_by_their_configuration(capsys):
 
 
 def test_results_and_provenance_are_written(tmp_path, monkeypatch):
+    from pigmm.claims import Claim, Measure
     from tests.ensembles import synthetic_archive
 
-    monkeypatch.setenv("PIGMM_OUTPUT", str(tmp_path))
-    notebook.finish({"x": synthetic_archive().accuracy.mean()}, {"a": synthetic_archive()})
-    assert json.loads((tmp_path / "results.json").read_text())["x"] == pytest.approx(0.9, abs=0.1)
-    assert json.loads((tmp_path / "provenance.json").read_text())["a"]["config"]["runs"] == 60
+    monkeypatch.setenv("PIGMM_OUTPUT", str(tmp_path / "one"))
+    monkeypatch.setenv("PIGMM_RESULTS", str(tmp_path / "all"))
+    archive = synthetic_archive()
+    claim = Claim("b", "It stays.", "refined", np.bool_(True), "below 0.2", (Measure("median", np.float64(0.1), 0.01),))
+    notebook.finish({"x": archive.accuracy.mean()}, {"a": archive}, chapter="20-x", claims=[claim])
+    for folder in (tmp_path / "one", tmp_path / "all" / "20-x"):
+        results = json.loads((folder / "results.json").read_text())
+        assert results["x"] == pytest.approx(0.9, abs=0.1)
+        assert (results["chapter"], results["claims"][0]["holds"]) == ("20-x", True)
+        assert results["claims"][0]["effect"] == [{"label": "median", "value": 0.1, "error": 0.01, "unit": ""}]
+        assert json.loads((folder / "provenance.json").read_text())["a"]["config"]["runs"] == 60
+    notebook.finish({}, {})  # a notebook that is no chapter writes only what is its own
+    assert [path.name for path in (tmp_path / "all").iterdir()] == ["20-x"]
+
+
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [({"key": "h"}, "claim: got 'h'"), ({"verdict": "reproducd"}, "reproduced"), ({"effect": (1,)}, "finite")],
+)
+def test_a_claim_says_what_is_wrong_with_it(change, word):
+    from pigmm.claims import Claim, Measure
+
+    given = {"key": "b", "found": "", "verdict": "refined", "holds": True, "check": ""} | change
+    given["effect"] = tuple(Measure("x", float("nan")) for _ in given.get("effect", ()))
+    with pytest.raises(PigmmError, match=word):
+        Claim(**given)
