@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .compact import pack_half, pack_moments, unpack_moments
+from .compact import pack_half, pack_moments, pack_series, rounded, unpack_moments, unpack_series
 from .config import EnsembleConfig
 from .errors import PigmmError
 from .irreps import Array
@@ -24,8 +24,9 @@ if TYPE_CHECKING:
 
 __all__ = ["FORMAT", "RECORDS", "merged", "read", "write"]
 
-FORMAT = "pigmm archive 2"
-RECORDS = ("loss", "train_accuracy", "test_accuracy", "dead_units", "norms")
+FORMAT = "pigmm archive 3"
+SERIES = ("loss", "train_accuracy", "test_accuracy", "norms")
+RECORDS = (*SERIES, "dead_units")
 
 
 def merged(archives: Iterable[Archive]) -> Archive:
@@ -75,14 +76,19 @@ def write(archive: Archive, path: str | os.PathLike[str], compact: bool) -> Path
     """Write ``NAME.npz`` and ``NAME.json``."""
     arrays: dict[str, NDArray[Any]] = {
         **{f"counts/{name}": counts.astype(np.uint32) for name, counts in archive.counts.items()},
-        **{f"records/{name}": _packed_record(archive, name, compact) for name in archive.records},
+        "records/dead_units": archive.dead_units.astype(np.uint16),
     }
+    for name in SERIES:
+        series = archive.records[name]
+        arrays |= pack_series(f"records/{name}", series) if compact else {f"records/{name}": series}
     for name, moments in archive.moments.items():
         if name.startswith("alive") and moments.count == archive.runs:
             continue  # every network is alive: the same numbers again
-        arrays |= pack_moments(name, moments) if compact else moments.arrays(name)
+        beside = archive.moments[name.replace("alive", "all", 1)] if name.startswith("alive") else None
+        arrays |= pack_moments(name, moments, beside) if compact else moments.arrays(name)
         if compact and "/change/" in name:
             del arrays[f"{name}/mean"]  # it is a difference of means
+            arrays[f"{name}/squares"] = rounded(arrays[f"{name}/squares"])
     for name, W in archive.kept.items():
         if not compact:
             arrays[name] = W
@@ -101,20 +107,19 @@ def read(path: str | os.PathLike[str]) -> dict[str, Any]:
     try:
         template, runs = EnsembleConfig.from_dict(header["config"]), header["runs"]
         snapshots = len(arrays["all/two_sided/0/mean"])
-        if (runs, template.epochs, snapshots) != (*arrays["records/loss"].shape, template.epochs + 1):
-            raise ValueError(f"{runs} runs and {template.epochs} epochs, against {arrays['records/loss'].shape} losses")
+        records: dict[str, NDArray[Any]] = {name: unpack_series(f"records/{name}", arrays) for name in SERIES}
+        records["dead_units"] = arrays["records/dead_units"].astype(np.int64)
+        if (runs, template.epochs, snapshots) != (*records["loss"].shape, template.epochs + 1):
+            raise ValueError(f"{runs} runs and {template.epochs} epochs, against {records['loss'].shape} losses")
         moments = {}
         for name in axes_of(template):
-            moments[f"all/{name}"] = _moments_of(f"all/{name}", arrays)
+            everyone = moments[f"all/{name}"] = _moments_of(f"all/{name}", arrays)
             twin = f"alive/{name}"
-            moments[twin] = _moments_of(twin, arrays) if f"{twin}/count" in arrays else moments[f"all/{name}"]
+            moments[twin] = _moments_of(twin, arrays, everyone) if f"{twin}/count" in arrays else everyone
         return {
             "template": template, "first_run": header["first_run"], "moments": moments,
             "counts": {name: arrays[f"counts/{name}"].astype(np.int64) for name in counted(template)},
-            "records": {
-                name: arrays[f"records/{name}"].astype(np.int64 if name == "dead_units" else np.float64)
-                for name in RECORDS
-            },
+            "records": records,
             "kept": {n: a.astype(np.float32) for n, a in arrays.items() if n.startswith(("weights/", "films/"))},
             "provenance": header["provenance"],
         }  # fmt: skip
@@ -124,22 +129,13 @@ def read(path: str | os.PathLike[str]) -> dict[str, Any]:
         raise PigmmError.of(f"{path} has entries that do not fit together ({error})") from error
 
 
-def _packed_record(archive: Archive, name: str, compact: bool) -> NDArray[Any]:
-    record = archive.records[name]
-    if name == "dead_units":
-        return record.astype(np.uint16)
-    if not compact:
-        return record
-    return record.astype(np.float32) if name.endswith("accuracy") else pack_half(record)
-
-
 def _drawn(archive: Archive, name: str) -> Array:
     """Initial weights as the seed gives them, whatever is kept."""
     return replace(archive, kept={}).weights(0, int(name.split("/")[2]))
 
 
-def _moments_of(name: str, arrays: dict[str, NDArray[Any]]) -> Moments:
+def _moments_of(name: str, arrays: dict[str, NDArray[Any]], beside: Moments | None = None) -> Moments:
     if "/change/" in name and f"{name}/mean" not in arrays:
         mean = arrays[f"{name.replace('change', 'features')}/mean"].astype(np.float64)
         arrays = {**arrays, f"{name}/mean": mean - mean[:1]}
-    return unpack_moments(name, arrays) if f"{name}/pairs" in arrays else Moments.from_arrays(arrays, name)
+    return unpack_moments(name, arrays, beside) if f"{name}/pairs" in arrays else Moments.from_arrays(arrays, name)

@@ -28,7 +28,7 @@ __all__ = ["RECIPES", "Forecast", "forecast", "reproduce"]
 _DIGITS: dict[str, Any] = {"dataset": "digits", "epochs": 20, "batch_size": 25, "learning_rate": 5e-3}
 
 RECIPES: dict[str, EnsembleConfig] = {
-    "digits": EnsembleConfig(**_DIGITS, runs=500),
+    "digits": EnsembleConfig(**_DIGITS, runs=200),
     "digits-recurrent": EnsembleConfig(**_DIGITS, hidden=(10, 10), architecture="recurrent"),
     "digits-residual": EnsembleConfig(**_DIGITS, hidden=(10, 10), architecture="residual"),
     "mnist-gaussian": EnsembleConfig(dataset="mnist"),

@@ -12,6 +12,7 @@ import os
 import tempfile
 import time
 import warnings
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
@@ -163,14 +164,19 @@ def write_arrays(
 ) -> Path:
     """Write ``NAME.npz`` (arrays and header) and ``NAME.json`` (header and the SHA-256 of the NPZ).
 
-    ``small`` keeps the first bytes of all numbers of an array together, then the second ones, and so on: first bytes
-    are much alike and compress.
+    ``small`` compresses harder (LZMA) and keeps the first bytes of all numbers of an array together, then the second
+    ones, and so on: first bytes are much alike.
     """
     target = npz_path(path)
     text = json.dumps(header, sort_keys=True)
     buffer = io.BytesIO()
     entries = dict(_planes(name, array) for name, array in arrays.items()) if small else arrays
-    np.savez_compressed(buffer, header=np.frombuffer(text.encode(), np.uint8), **entries)  # type: ignore[arg-type]
+    with zipfile.ZipFile(buffer, "w") as file:
+        for name, array in {"header": np.frombuffer(text.encode(), np.uint8), **entries}.items():
+            entry = zipfile.ZipInfo(f"{name}.npy")
+            entry.compress_type = zipfile.ZIP_LZMA if small else zipfile.ZIP_DEFLATED
+            with file.open(entry, "w", force_zip64=True) as stream:
+                np.lib.format.write_array(stream, np.asanyarray(array), allow_pickle=False)
     content = buffer.getvalue()
     sidecar = {**header, "sha256": hashlib.sha256(content).hexdigest()}
     sidecar_text = json.dumps(sidecar, indent=1, sort_keys=True) + "\n"
