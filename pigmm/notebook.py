@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from .archive import Archive
-from .claims import Claim
+from .claims import CLAIMS, Claim
 from .config import INITS, EnsembleConfig
 from .errors import PigmmError, nearest
 from .shelf import load, published, published_config
@@ -26,7 +26,7 @@ from .storage import write_whole
 
 __all__ = [
     "PROFILES", "Settings", "collection", "ensemble", "ensembles", "finish", "open_archive", "provenance_lines",
-    "settings",
+    "settings", "tell",
 ]  # fmt: skip
 
 PROFILES = {
@@ -185,6 +185,21 @@ def provenance_lines(archive: Archive) -> str:
         f"seed {c.seed}, weight decay {c.weight_decay:g}, {archive.alive.sum()} of {archive.runs} alive at the end",
         f"trained {str(p.get('date', 'at an unknown date'))[:10]} with pigmm {p.get('package_version', '?')}",
     ])  # fmt: skip
+
+
+def tell(claims: Iterable[Claim]) -> None:
+    """Display what was found about each claim: the claim, the numbers, the verdict and the check behind it."""
+    from IPython.display import Markdown, display
+
+    texts = []
+    for claim in claims:
+        numbers = "; ".join(measure.text for measure in (*claim.effect, *claim.test))
+        seen = "holds" if claim.holds else "**fails** in this run"
+        texts.append(
+            f"- *{CLAIMS[claim.key]}* {claim.found} **{claim.verdict.capitalize()}** (the check: {claim.check}; it {seen})."
+            + (f" In numbers: {numbers}." if numbers else "")
+        )
+    display(Markdown("\n".join(texts)))
 
 
 def finish(
