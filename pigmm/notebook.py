@@ -14,6 +14,7 @@ import os
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -191,15 +192,15 @@ def tell(claims: Iterable[Claim]) -> None:
     """Display what was found about each claim: the claim, the numbers, the verdict and the check behind it."""
     from IPython.display import Markdown, display
 
-    texts = []
     for claim in claims:
-        numbers = "; ".join(measure.text for measure in (*claim.effect, *claim.test))
-        seen = "holds" if claim.holds else "**fails** in this run"
-        texts.append(
-            f"- *{CLAIMS[claim.key]}* {claim.found} **{claim.verdict.capitalize()}** (the check: {claim.check}; it {seen})."
-            + (f" In numbers: {numbers}." if numbers else "")
-        )
-    display(Markdown("\n".join(texts)))
+        name = f"Claim ({claim.key}). " if len(claim.key) == 1 else ""
+        seen = "it holds" if claim.holds else "**it fails in this run**"
+        numbers = "".join(f"<li>{escape(measure.text)}</li>" for measure in (*claim.effect, *claim.test))
+        folded = f"<details><summary>the numbers</summary><ul>{numbers}</ul></details>" if numbers else ""
+        display(Markdown(
+            f"**{name}{CLAIMS[claim.key]}** {claim.found} Verdict: **{claim.verdict}**. "
+            f"(The check: {claim.check}; {seen}.)\n\n{folded}"
+        ))  # fmt: skip
 
 
 def finish(
