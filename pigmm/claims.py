@@ -8,7 +8,7 @@ files and from nothing else.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -105,6 +105,19 @@ class Claim:
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as they go into results.json."""
         return {**asdict(self), "holds": bool(self.holds), "effect": _plain(self.effect), "test": _plain(self.test)}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Claim:
+        """The inverse of :meth:`to_dict`.
+
+        Examples
+        --------
+        >>> claim = Claim("c", "It rises.", "reproduced", True, "no epoch falls", (Measure("rises", 50),))
+        >>> Claim.from_dict(claim.to_dict()) == claim
+        True
+        """
+        numbers = {name: tuple(Measure(**number) for number in values[name]) for name in ("effect", "test")}
+        return cls(**{**values, **numbers})
 
 
 def _plain(measures: Iterable[Measure]) -> list[dict[str, Any]]:

@@ -281,13 +281,18 @@ def _rescaled(law: MatrixLaw, scale: float) -> MatrixLaw:
 
 
 def _influence_variance(graphs: Sequence[InvariantGraph], moments: Moments, model: MatrixLaw) -> Array:
-    """Unbiased variance over runs of psi = I - J.t."""
+    """Unbiased variance over runs of psi = I - J.t, as far as moments know it.
+
+    Published archives keep correlations in steps of 2^-17.  Where nearly all of I follows from t, what is left may be
+    less than that rounding; it is then set to the rounding, which makes z too small rather than too large.
+    """
     J, axes = wick.jacobian(graphs, model), moments.comoment.shape[-2]
     if J.shape[1] == 5 and axes == STATISTICS:
         J = J @ two_sided_from_sufficient(model.shape[0])
     own, cross = moments.comoment[:, :axes], moments.comoment[:, axes:]
     total = moments.squares[axes:] - 2 * np.einsum("gt,tg->g", J, cross) + np.einsum("gt,ts,gs->g", J, own, J)
-    variance: Array = np.clip(total, 0, None) / (moments.count - 1)
+    terms = moments.squares[axes:] + J**2 @ np.diag(own)
+    variance: Array = np.maximum(total, 2**-16 * terms) / (moments.count - 1)
     return variance
 
 
