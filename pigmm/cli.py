@@ -1,4 +1,4 @@
-"""The command line: ``pigmm train | reproduce | audit | run | calibrate | list | show``.
+"""The command line: ``pigmm train | report | reproduce | audit | run | calibrate | list | show``.
 
 Whatever is wrong with an input is said in one line on standard error, with exit code 2; Ctrl-C ends with 130.
 """
@@ -131,6 +131,18 @@ def _parser() -> argparse.ArgumentParser:
     calibrate.add_argument("--output", metavar="FILE.json", help="kept after every cell, and continued if it exists")
     calibrate.add_argument("--quiet", action="store_true", help="no progress bar")
     calibrate.set_defaults(command=_calibrate)
+
+    report = commands.add_parser("report", help="what can be said about weights of your own")
+    report.add_argument("source", help="folder of checkpoints, 'pattern', NPZ or NPY file, or archive")
+    report.add_argument("--layer", metavar="NAME", help="this layer alone (default: all matrices)")
+    report.add_argument("--labelled", metavar="NAME", help="the layer whose rows carry names, such as classes")
+    report.add_argument(
+        "--against", metavar="SOURCE", help="other weights to compare with, or gaussian or uniform: a start"
+    )
+    report.add_argument("--alpha", type=float, default=0.05, help="level of the tests (default: 0.05)")
+    report.add_argument("--seed", type=int, default=0, help="seed of everything random (default: 0)")
+    report.add_argument("--output", metavar="FILE", help="write .html, .md, .json or .txt instead of printing")
+    report.set_defaults(command=_report)
 
     audit = commands.add_parser("audit", help="are the runs of an archive independent and of one law?")
     audit.add_argument("archive", help="published name, or path of an archive")
@@ -293,6 +305,21 @@ def _audit(options: argparse.Namespace) -> None:
     report = audit(load(options.archive))
     print(report.table.to_string(index=False, float_format=lambda value: f"{value:.4g}"))
     print(f"all of them: p = {report.pvalue:.3g} (Bonferroni)")
+
+
+def _report(options: argparse.Namespace) -> None:
+    from pigmm.report import checked_output, report
+
+    output = checked_output(options.output) if options.output is not None else None  # said now, not after the work
+    found = report(
+        options.source, layer=options.layer, labelled=options.labelled, against=options.against, alpha=options.alpha,
+        seed=options.seed,
+    )  # fmt: skip
+    if output is None:
+        print(found.text(), end="")
+        return
+    found.write(output)
+    print(f"{output}: {len(found.layers)} layers of {len(found.runs)} runs, {len(found.warnings)} warnings")
 
 
 def _list(options: argparse.Namespace) -> None:

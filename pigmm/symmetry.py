@@ -108,9 +108,15 @@ def symmetry_test(W: ArrayLike, permutations: int = 499, seed: int = 0) -> Symme
             raise PigmmError.of(name, got=given, allowed=f"an integer of at least {least}")
     if 0 < permutations < 99:
         raise PigmmError.of("permutations", got=permutations, allowed="0, or at least 99")
-    batch = batch / unit(batch)
-    moments = Moments.of(sufficient_statistics(batch), STATISTICS)
-    plain = symmetry_from_moments(moments)
+    scale = unit(batch)
+    batch = batch / scale
+    plain = symmetry_from_moments(Moments.of(sufficient_statistics(batch), STATISTICS))
+    test = _with_exact_p(plain, batch, permutations, seed)
+    back = scale ** np.array([1, 2, 2, 2, 2, 2, 2, 2])  # the first contrast is linear in the weights
+    return replace(test, values=test.values * back, errors=test.errors * back)
+
+
+def _with_exact_p(plain: SymmetryTest, batch: Array, permutations: int, seed: int) -> SymmetryTest:
     if not permutations:
         return plain
     null = np.array([_hotelling(y)[1] for y in randomised_contrasts(batch, permutations, seed)])

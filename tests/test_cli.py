@@ -117,6 +117,9 @@ def test_run_reports_a_failing_cell(project, capsys):
         (["train", "--hidden", "10"], "at least two positive integers"),
         (["train", "--output", "missing/a.npz"], "in an existing"),
         (["train", "--output", "a.txt"], "ending in .npz"),
+        (["report", "nowhere"], "an existing folder or file"),
+        (["report", "mnist-gaussian", "--layer", "L9"], "allowed: L1, L2, L3"),
+        (["report", "mnist-gaussian", "--output", "a.pdf"], "ending in .html"),
     ],
 )
 def test_bad_input_ends_in_one_line(project, capsys, words, said):
@@ -137,6 +140,18 @@ def test_version(capsys):
         main(["--version"])
     assert end.value.code == 0
     assert capsys.readouterr().out == f"pigmm {pigmm.__version__}\n"
+
+
+def test_report(project, capsys):
+    np.savez("own.npz", fc=np.random.default_rng(0).normal(size=(30, 5, 6)), bias=np.zeros((30, 5)))
+    assert main(["report", "own.npz", "--labelled", "fc", "--against", "uniform"]) == 0
+    shown = capsys.readouterr().out
+    assert shown.startswith("Report on an ensemble of weight matrices\n")
+    assert "fc (5 x 6)" in shown
+    assert "Squared distance" in shown
+    assert main(["report", "own.npz", "--layer", "fc", "--output", "own.html"]) == 0
+    assert capsys.readouterr().out == "own.html: 1 layers of 30 runs, 0 warnings\n"
+    assert (project / "own.html").read_text().startswith("<!DOCTYPE html>")
 
 
 def test_interrupt(monkeypatch, capsys):

@@ -102,3 +102,15 @@ def test_relabelling_both_sides_together_changes_nothing_and_one_side_does():
 def test_bad_input_is_named(call, word):
     with pytest.raises(PigmmError, match=word):
         call()
+
+
+@pytest.mark.parametrize("scale", [1.0, 0.3, 1e-8, 700.0])
+def test_contrasts_are_in_the_units_of_the_weights(scale):
+    W = scale * np.random.default_rng(0).normal(size=(200, 5, 5))
+    W[:, range(5), range(5)] += scale
+    test = symmetry_test(W, permutations=0)
+    statistics = sufficient_statistics(W)
+    expected = statistics[:, 1].mean(), (statistics[:, 11] - statistics[:, 12]).mean()
+    np.testing.assert_allclose(test.values[[0, 7]], expected, rtol=1e-9)
+    errors = statistics[:, 1].std(ddof=1), (statistics[:, 11] - statistics[:, 12]).std(ddof=1)
+    np.testing.assert_allclose(test.errors[[0, 7]], np.array(errors) / 200**0.5, rtol=1e-9)
