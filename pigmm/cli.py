@@ -1,4 +1,4 @@
-"""The command line: ``pigmm train | report | reproduce | audit | run | calibrate | list | show``.
+"""The command line: ``pigmm train | report | reproduce | audit | transplant | run | calibrate | list | show``.
 
 Whatever is wrong with an input is said in one line on standard error, with exit code 2; Ctrl-C ends with 130.
 """
@@ -148,6 +148,14 @@ def _parser() -> argparse.ArgumentParser:
     audit.add_argument("archive", help="published name, or path of an archive")
     audit.set_defaults(command=_audit)
 
+    transplant = commands.add_parser("transplant", help="sampled matrices in trained networks: the study of chapter 70")
+    transplant.add_argument("archives", nargs="*", metavar="archive", help="(default: mnist-gaussian mnist-uniform)")
+    transplant.add_argument("--output", default="transplant.json", metavar="FILE.json", help="results, by ensemble")
+    transplant.add_argument("--folder", default="transplant", help="of finished parts (default: transplant)")
+    transplant.add_argument("--workers", type=int, default=1, help="processes for training (default: 1)")
+    transplant.add_argument("--quiet", action="store_true", help="no progress bar")
+    transplant.set_defaults(command=_transplant)
+
     lists = commands.add_parser("list", help="the archives that come with the package")
     lists.set_defaults(command=_list)
 
@@ -296,6 +304,17 @@ def _value(name: str, text: str, default: str) -> Any:
         if kind in (int, float, str):
             return kind(text)
     raise PigmmError.of(name, got=text, allowed=f"a value like its default, {default}")
+
+
+def _transplant(options: argparse.Namespace) -> None:
+    from pigmm.shelf import published_config
+    from pigmm.transplant_study import study
+
+    configs = [published_config(name) for name in options.archives or ("mnist-gaussian", "mnist-uniform")]
+    found = study(
+        configs, workers=options.workers, folder=options.folder, output=options.output, progress=not options.quiet
+    )
+    print(f"{options.output}: {', '.join(found['ensembles'])}")
 
 
 def _audit(options: argparse.Namespace) -> None:

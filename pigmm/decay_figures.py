@@ -13,31 +13,53 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from .irreps import Array
 from .style import INK, LAYER, MARK, PALETTE, STYLE, TITLE, Picture, axes_grid, band, legend
 
 if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = [
-    "balance", "blocks", "distances", "effects", "learning", "neurons", "norms", "pairs", "ruler", "spectra",
-    "z_scores",
+    "blocks", "curve", "distances", "effects", "grid", "key", "learning", "norms", "pairs", "ruler", "span", "spectra",
+    "versus", "z_scores",
 ]  # fmt: skip
 
-LOWEST = 1e-12  # squared norms below this, which float32 lets vanish altogether, are drawn here
 
-
-def _grid(table: pd.DataFrame, rows: int, height: float, **options: Any) -> tuple[Figure, Any, list[str]]:
-    """One column a scheme."""
+def grid(table: pd.DataFrame, rows: int, height: float) -> tuple[Figure, Any, list[str]]:
+    """A grid by epoch with one column a scheme."""
     schemes = list(table["scheme"].unique())
-    figure, axes = axes_grid(rows, len(schemes), height, sharex=True, sharey="row", **options)
+    figure, axes = axes_grid(rows, len(schemes), height, sharex=True, sharey="row")
     for column, scheme in enumerate(schemes):
         axes[0, column].set_title(TITLE[scheme])
         axes[-1, column].set_xlabel("epoch")
     return figure, axes, schemes
 
 
-def _curve(
+def _panels(
+    table: pd.DataFrame, height: float, label: str
+) -> tuple[Figure, Any, list[tuple[Axes, str, pd.DataFrame]]]:
+    """Layers down, schemes across: the figure, its axes, and of every panel axes, layer, and part of the table."""
+    layers = list(table["layer"].unique())
+    figure, axes, schemes = grid(table, len(layers), height * len(layers) + 0.9)
+    _label(axes, layers, label)
+    panels = [
+        (ax, layer, table[(table["scheme"] == scheme) & (table["layer"] == layer)])
+        for column, scheme in enumerate(schemes) for ax, layer in zip(axes[:, column], layers, strict=True)
+    ]  # fmt: skip
+    return figure, axes, panels
+
+
+def _label(axes: Any, layers: Sequence[str], label: str) -> None:
+    for ax, layer in zip(axes[:, 0], layers, strict=True):
+        ax.set_ylabel(f"{layer}: {label}")
+
+
+def _log_scale(ax: Axes, ticks: Sequence[float]) -> None:
+    ax.set_yscale("log")
+    ax.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
+    ax.minorticks_off()
+
+
+def curve(
     ax: Axes, part: pd.DataFrame, column: str, color: Any, style: Any = "-", edges: tuple[str, str] | str | None = None,
     label: str | None = None,
 ) -> None:  # fmt: skip
@@ -55,29 +77,32 @@ def _curve(
             band(ax, line["epoch"], line[edges[0]], line[edges[1]], color)
 
 
-def _key(ax: Axes, table: pd.DataFrame, columns: int = 3) -> None:
+def key(ax: Axes, table: pd.DataFrame, columns: int = 3) -> None:
     """The legend: what the curves of the first panel are called, and which of them are regularised."""
     for decay in sorted(table["decay"].unique()):
-        name = f"decay {decay:g}" if decay > 0 else "no decay"
-        ax.plot([], [], color=INK, marker=MARK[bool(decay > 0)], markersize=4, label=name)
+        ax.plot([], [], color=INK, marker=MARK[bool(decay > 0)], markersize=4, label=_name(decay))
     legend(ax, columns)
+
+
+def _name(decay: float) -> str:
+    return f"decay {decay:g}" if decay > 0 else "no decay"
 
 
 def _ends(table: pd.DataFrame) -> pd.DataFrame:
     return table[table["epoch"] == table["epoch"].max()]
 
 
-def _versus(table: pd.DataFrame, column: str, by: Sequence[str], digits: int = 2) -> str:
+def versus(table: pd.DataFrame, column: str, by: Sequence[str], digits: int = 2) -> str:
     """``gaussian L1 0.5 without, 0.7 with``, for every scheme and ``by`` at the last epoch."""
     words = []
-    for key, part in _ends(table).groupby(["scheme", *by], sort=False):
+    for place, part in _ends(table).groupby(["scheme", *by], sort=False):
         values = part.sort_values("decay")[column]
         first, last = values.iloc[0], values.iloc[-1]
-        words.append(f"{' '.join(map(str, key))} {first:.{digits}f} without, {last:.{digits}f} with")
+        words.append(f"{' '.join(map(str, place))} {first:.{digits}f} without, {last:.{digits}f} with")
     return "; ".join(words)
 
 
-def _range(table: pd.DataFrame, column: str, digits: int = 2) -> str:
+def span(table: pd.DataFrame, column: str, digits: int = 2) -> str:
     """``0.5 to 0.7 without decay, 0.2 to 0.3 with``, over all schemes and layers at the last epoch."""
     words = []
     for decay in sorted(table["decay"].unique()):
@@ -89,34 +114,32 @@ def _range(table: pd.DataFrame, column: str, digits: int = 2) -> str:
 
 def learning(table: pd.DataFrame) -> Picture:
     """Test accuracy, generalisation gap and loss by epoch: mean, and the middle 80 % of networks."""
-    figure, axes, schemes = _grid(table, 3, 6.4)
+    figure, axes, schemes = grid(table, 3, 6.4)
     names = {"test accuracy": "test accuracy", "gap": "training minus\ntest accuracy", "loss": "training loss\n(nats)"}
     for column, scheme in enumerate(schemes):
         for row, what in enumerate(names):
             part = table[(table["scheme"] == scheme) & (table["what"] == what)]
-            _curve(axes[row, column], part, "mean", PALETTE[column], STYLE[scheme], ("low", "high"))
+            curve(axes[row, column], part, "mean", PALETTE[column], STYLE[scheme], ("low", "high"))
     for ax, name in zip(axes[:, 0], names.values(), strict=True):
         ax.set_ylabel(name)
     trained = table[(table["what"] == "test accuracy") & (table["epoch"] > 0)]
     axes[0, 0].set_ylim(bottom=trained["low"].min() - 0.02)  # the start, one in ten, would squeeze everything else
-    axes[2, 0].set_yscale("log")
-    axes[2, 0].set_yticks([0.25, 0.5, 1, 2], ["0.25", "0.5", "1", "2"])
-    axes[2, 0].minorticks_off()
-    _key(axes[0, 0], table)
+    _log_scale(axes[2, 0], [0.25, 0.5, 1, 2])
+    key(axes[0, 0], table)
     chosen = table[table["what"].isin(list(names))]
-    text = f"After the last epoch: {_versus(chosen, 'mean', ['what'], 3)}."
+    text = f"After the last epoch: {versus(chosen, 'mean', ['what'], 3)}."
     accuracy = table[table["what"] == "test accuracy"]
     return Picture(
         figure, f"Test accuracy, generalisation gap and loss by epoch, without and with decay. {text}",
         "What to see: how far the curves part, and how wide the bands are (the middle 80 % of networks). At the end "
-        f"the mean test accuracy is {_range(accuracy, 'mean', 3)}; its standard deviation over networks is "
-        f"{_range(accuracy, 'sd', 4)}.",
+        f"the mean test accuracy is {span(accuracy, 'mean', 3)}; its standard deviation over networks is "
+        f"{span(accuracy, 'sd', 4)}.",
     )  # fmt: skip
 
 
 def norms(table: pd.DataFrame) -> Picture:
     """Norms of all four matrices by epoch with the middle 80 % of networks: without decay above, with it below."""
-    figure, axes, schemes = _grid(table, 2, 5.2)
+    figure, axes, schemes = grid(table, 2, 5.2)
     kinds = [what for what in table["what"].unique() if what.startswith("norm ")]
     for column, scheme in enumerate(schemes):
         for row, decay in enumerate(sorted(table["decay"].unique())):
@@ -124,52 +147,44 @@ def norms(table: pd.DataFrame) -> Picture:
             for what in kinds:
                 name = what.removeprefix("norm ")
                 rows = (table["scheme"] == scheme) & (table["what"] == what) & (table["decay"] == decay)
-                _curve(ax, table[rows], "mean", LAYER.get(name, INK), STYLE[scheme], ("low", "high"))
+                curve(ax, table[rows], "mean", LAYER.get(name, INK), STYLE[scheme], ("low", "high"))
                 if scheme == schemes[0] and row == 0:
                     ax.plot([], [], color=LAYER.get(name, INK), label=name)
-            ax.set_yscale("log")
-            ax.set_yticks([2, 3, 5, 10], ["2", "3", "5", "10"])
-            ax.minorticks_off()
-            axes[row, 0].set_ylabel(f"norm, {f'decay {decay:g}' if decay > 0 else 'no decay'}")
-    _key(axes[0, 0], table)
+            _log_scale(ax, [2, 3, 5, 10])
+            axes[row, 0].set_ylabel(f"norm, {_name(decay)}")
+    key(axes[0, 0], table)
     chosen = table[table["what"].isin(kinds)]
     tight = chosen.assign(spread=100 * chosen["sd"] / chosen["mean"])
     return Picture(
-        figure, f"Frobenius norm of every matrix by epoch, log scale. At the end: {_versus(chosen, 'mean', ['what'])}.",
-        f"What to see: whether the layers come to one norm (at the end {_range(chosen, 'mean', 1)}), and how far "
-        f"networks differ: their standard deviation in per cent of the mean is {_range(tight, 'spread', 1)}.",
+        figure, f"Frobenius norm of every matrix by epoch, log scale. At the end: {versus(chosen, 'mean', ['what'])}.",
+        f"What to see: whether the layers come to one norm (at the end {span(chosen, 'mean', 1)}), and how far "
+        f"networks differ: their standard deviation in per cent of the mean is {span(tight, 'spread', 1)}.",
     )  # fmt: skip
 
 
 def blocks(table: pd.DataFrame, unit: Mapping[str, float]) -> Picture:
     """Variance of every kind of coordinate by epoch over the initial variance: layers down, schemes across."""
-    layers = list(table["layer"].unique())
-    figure, axes, schemes = _grid(table, len(layers), 1.9 * len(layers) + 0.9)
-    kinds = (("f3", "grand mean", 2), ("f9", "row sums", 3), ("f6", "column sums", 0), ("f12", "bulk", 7))
-    scaled = table.assign(
-        y=table["value"] / table["scheme"].map(unit), e=table["se"] / table["scheme"].map(unit)
-    )  # fmt: skip
-    scaled = scaled[scaled["parameter"].isin([name for name, *_ in kinds])].replace(
-        {"parameter": {name: label for name, label, _ in kinds}}
-    )
-    for column, scheme in enumerate(schemes):
-        for ax, layer in zip(axes[:, column], layers, strict=True):
-            for _, label, color in kinds:
-                rows = (scaled["scheme"] == scheme) & (scaled["layer"] == layer) & (scaled["parameter"] == label)
-                part = scaled[rows].assign(low=lambda x: np.maximum(x["y"] - 1.96 * x["e"], x["y"] / 3))
-                part = part.assign(high=part["y"] + 1.96 * part["e"])
-                _curve(ax, part, "y", PALETTE[color], "-", ("low", "high"), label)
-            ax.axhline(1, color=INK, linewidth=0.8)
-            ax.set_yscale("log")
-    for ax, layer in zip(axes[:, 0], layers, strict=True):
-        ax.set_ylabel(f"{layer}: variance /\ninitial variance")
-    _key(axes[0, 0], table)
+    kinds = {"f3": ("grand mean", 2), "f9": ("row sums", 3), "f6": ("column sums", 0), "f12": ("bulk", 7)}
+    scale = table["scheme"].map(unit)
+    scaled = table.assign(y=table["value"] / scale, e=table["se"] / scale)
+    scaled = scaled[scaled["parameter"].isin(list(kinds))]
+    scaled = scaled.replace({"parameter": {name: label for name, (label, _) in kinds.items()}})
+    figure, axes, panels = _panels(scaled, 1.9, "variance /\ninitial variance")
+    for ax, _, part in panels:
+        for label, color in kinds.values():
+            line = part[part["parameter"] == label]
+            line = line.assign(low=np.maximum(line["y"] - 1.96 * line["e"], line["y"] / 3))
+            line = line.assign(high=line["y"] + 1.96 * line["e"])
+            curve(ax, line, "y", PALETTE[color], "-", ("low", "high"), label)
+        ax.axhline(1, color=INK, linewidth=0.8)
+        ax.set_yscale("log")
+    key(axes[0, 0], table)
     end = _ends(scaled[scaled["decay"] > 0])
     low = end.iloc[int(end["y"].to_numpy().argmin())]
     return Picture(
         figure,
         "Variances of grand mean, row sums, column sums and bulk by epoch over the initial variance, log scale. "
-        f"At the end: {_versus(scaled, 'y', ['layer', 'parameter'])}.",
+        f"At the end: {versus(scaled, 'y', ['layer', 'parameter'])}.",
         "What to see: decay narrows some kinds of coordinates more than others, and that is a change of shape. The "
         f"smallest at the end is that of the {low['parameter']} of {low['layer']}, {low['scheme']} start: "
         f"{low['y']:.2g} of the initial variance. Bands are 95 % confidence.",
@@ -178,67 +193,58 @@ def blocks(table: pd.DataFrame, unit: Mapping[str, float]) -> Picture:
 
 def distances(table: pd.DataFrame) -> Picture:
     """Squared distance from the start by epoch, and the part of it that is a change of shape."""
-    layers = list(table["layer"].unique())
-    figure, axes, schemes = _grid(table, len(layers), 1.8 * len(layers) + 0.9)
-    for column, scheme in enumerate(schemes):
-        for ax, layer in zip(axes[:, column], layers, strict=True):
-            part = table[(table["scheme"] == scheme) & (table["layer"] == layer)]
-            _curve(ax, part, "w2_squared", LAYER[layer], "-", "w2_squared_se", "distance, squared")
-            _curve(ax, part, "shape", LAYER[layer], ":", "shape_se", "of it: shape")
-    for ax, layer in zip(axes[:, 0], layers, strict=True):
-        ax.set_ylabel(f"{layer}: $W_2^2$\n(squared weights)")
+    figure, axes, panels = _panels(table, 1.8, "$W_2^2$\n(squared weights)")
+    for ax, layer, part in panels:
+        curve(ax, part, "w2_squared", LAYER[layer], "-", "w2_squared_se", "distance, squared")
+        curve(ax, part, "shape", LAYER[layer], ":", "shape_se", "of it: shape")
+    for ax in axes[:, 0]:
         ax.set_ylim(bottom=0)  # now that all panels of the row are drawn
-    _key(axes[0, 0], table, columns=2)
+    key(axes[0, 0], table, columns=2)
     return Picture(
         figure, "Squared Wasserstein distance from the start by epoch, and its shape part. At the end: "
-        f"{_versus(table, 'w2_squared', ['layer'])}.",
+        f"{versus(table, 'w2_squared', ['layer'])}.",
         "What to see: solid lines are the whole distance, dotted ones what remains when the start may be rescaled. "
-        f"At the end the distance is {_range(table, 'w2_squared')}, the shape part {_range(table, 'shape')}. Bands are "
+        f"At the end the distance is {span(table, 'w2_squared')}, the shape part {span(table, 'shape')}. Bands are "
         "95 % confidence.",
     )  # fmt: skip
 
 
 def effects(table: pd.DataFrame) -> Picture:
     """Effect sizes of the 348 predictions by epoch: median and largest; layers down, schemes across."""
-    layers = list(table["layer"].unique())
-    figure, axes, schemes = _grid(table, len(layers), 1.8 * len(layers) + 0.9)
-    for column, scheme in enumerate(schemes):
-        for ax, layer in zip(axes[:, column], layers, strict=True):
-            part = table[(table["scheme"] == scheme) & (table["layer"] == layer)]
-            _curve(ax, part, "ratio_median", LAYER[layer], "-", label="median")
-            _curve(ax, part, "ratio_max", LAYER[layer], ":", label="largest")
-            ax.plot(*(part.groupby("epoch")["ratio_noise"].mean().reset_index().to_numpy().T), color=INK,
-                    linestyle="--", linewidth=1, label="median, if true" if ax is axes[0, 0] else None)  # fmt: skip
-            ax.set_yscale("log")
-    for ax, layer in zip(axes[:, 0], layers, strict=True):
-        ax.set_ylabel(f"{layer}: effect size")
-    _key(axes[0, 0], table)
+    figure, axes, panels = _panels(table, 1.8, "effect size")
+    for ax, layer, part in panels:
+        curve(ax, part, "ratio_median", LAYER[layer], "-", label="median")
+        curve(ax, part, "ratio_max", LAYER[layer], ":", label="largest")
+        ax.plot(*(part.groupby("epoch")["ratio_noise"].mean().reset_index().to_numpy().T), color=INK,
+                linestyle="--", linewidth=1, label="median, if true" if ax is axes[0, 0] else None)  # fmt: skip
+        ax.set_yscale("log")
+    key(axes[0, 0], table)
     return Picture(
         figure, "Effect size of cubic and quartic predictions by epoch, log scale. Median at the end: "
-        f"{_versus(table, 'ratio_median', ['layer'], 3)}.",
+        f"{versus(table, 'ratio_median', ['layer'], 3)}.",
         f"What to see: medians (solid) and leaders (dotted) need not move together. At the end the median is "
-        f"{_range(table, 'ratio_median', 3)}, the largest {_range(table, 'ratio_max')}.",
+        f"{span(table, 'ratio_median', 3)}, the largest {span(table, 'ratio_max')}.",
     )  # fmt: skip
 
 
 def z_scores(table: pd.DataFrame) -> Picture:
     """Root-mean-square and largest |z| of the 348 predictions by epoch."""
-    figure, axes, schemes = _grid(table, 2, 5.0)
+    figure, axes, schemes = grid(table, 2, 5.0)
     for column, scheme in enumerate(schemes):
         for layer, part in table[table["scheme"] == scheme].groupby("layer"):
             for ax, name in zip(axes[:, column], ("z_rms", "z_max"), strict=True):
-                _curve(ax, part, name, LAYER[str(layer)], label=str(layer))
+                curve(ax, part, name, LAYER[str(layer)], label=str(layer))
         for ax, line in zip(axes[:, column], (1, 3.2), strict=True):  # 3.2: the largest of 348 independent normals
             ax.axhline(line, color=INK, linestyle="--", linewidth=1)
             ax.set_yscale("log")
     axes[0, 0].set_ylabel("|z|, root mean square")
     axes[1, 0].set_ylabel("|z|, largest")
-    _key(axes[0, 0], table)
+    key(axes[0, 0], table)
     return Picture(
         figure,
-        f"z of the predictions by epoch, log scale. Largest at the end: {_versus(table, 'z_max', ['layer'], 1)}.",
+        f"z of the predictions by epoch, log scale. Largest at the end: {versus(table, 'z_max', ['layer'], 1)}.",
         "What to see: the dashed lines are what a true law would give. Root mean square at the end: "
-        f"{_range(table, 'z_rms', 1)}.",
+        f"{span(table, 'z_rms', 1)}.",
     )
 
 
@@ -268,8 +274,7 @@ def pairs(tables: Mapping[str, Mapping[str, pd.DataFrame]]) -> Picture:
                 f"{scheme} {layer}: {more.sum()} clearly more, {less.sum()} clearly less, the most {top['name']} from "
                 f"{top['effect_0']:.2f} to {top['effect_1']:.2f}"
             )
-    for ax, layer in zip(axes[:, 0], layers, strict=True):
-        ax.set_ylabel(f"{layer}: effect size,\nwith decay")
+    _label(axes, layers, "effect size,\nwith decay")
     legend(axes[0, 0], 2)
     text = f"{'; '.join(words)}."
     return Picture(
@@ -280,67 +285,19 @@ def pairs(tables: Mapping[str, Mapping[str, pd.DataFrame]]) -> Picture:
 
 def ruler(table: pd.DataFrame) -> Picture:
     """Spread of the squared norm over networks, measured over predicted, by epoch."""
-    figure, axes, schemes = _grid(table, 1, 3.6)
+    figure, axes, schemes = grid(table, 1, 3.6)
     for ax, scheme in zip(axes[0], schemes, strict=True):
         for layer, part in table[table["scheme"] == scheme].groupby("layer"):
-            _curve(ax, part, "stretch", LAYER[str(layer)], "-", "stretch_se", str(layer))
+            curve(ax, part, "stretch", LAYER[str(layer)], "-", "stretch_se", str(layer))
         ax.axhline(1, color=INK, linestyle="--", linewidth=1)
-        ax.set_yscale("log")
-        ax.set_yticks([0.25, 0.5, 1, 2, 4], ["0.25", "0.5", "1", "2", "4"])
-        ax.minorticks_off()
+        _log_scale(ax, [0.25, 0.5, 1, 2, 4])
     axes[0, 0].set_ylabel("spread of the squared norm,\nmeasured / predicted")
-    _key(axes[0, 0], table)
+    key(axes[0, 0], table)
     return Picture(
         figure, "Standard deviation over networks of the squared norm over that of the fitted law, by epoch. "
-        f"At the end: {_versus(table, 'stretch', ['layer'])}.",
+        f"At the end: {versus(table, 'stretch', ['layer'])}.",
         "What to see: one is Gaussian; above it networks are loud and quiet, below it their norms are locked. At the "
-        f"end {_range(table, 'stretch')}. Bands are 95 % confidence.",
-    )  # fmt: skip
-
-
-def balance(neurons: Mapping[str, tuple[Array, Array]]) -> Picture:
-    """Squared norm of the weights out of a hidden neuron against that of the weights into it, one panel an ensemble."""
-    figure, axes = axes_grid(1, len(neurons), 3.6, sharex=True, sharey=True)
-    words = []
-    for k, (ax, (name, (into, out))) in enumerate(zip(axes[0], neurons.items(), strict=True)):
-        x, y = (np.clip(np.ravel(v), LOWEST, None) for v in (into, out))
-        ax.plot(x, y, ".", color=PALETTE[3 if k else 0], markersize=2, alpha=0.4, rasterized=True)
-        ax.plot([LOWEST, max(x.max(), y.max())], [LOWEST, max(x.max(), y.max())], color=INK, linewidth=1)
-        ax.set(xscale="log", yscale="log", title=name, xlabel="weights in, squared norm")
-        gone, like = 100 * ((x < 1e-2) & (y < 1e-2)).mean(), np.corrcoef(x, y)[0, 1]
-        words.append(f"{name}: correlation {like:.3f}, {gone:.1f} % of neurons below 0.01 on both sides")
-    axes[0, 0].set_ylabel("weights out, squared norm")
-    text = f"{'; '.join(words)}."
-    return Picture(
-        figure, f"Scatter of squared norms of weights out of and into hidden neurons, log-log. {text}",
-        "What to see: on the diagonal a neuron's weights in and out have the same norm; far down on the left it is "
-        f"gone. {text}",
-    )  # fmt: skip
-
-
-def neurons(silent: pd.DataFrame, films: pd.DataFrame) -> Picture:
-    """Silent units of all networks by epoch, and vanished and near-duplicate rows of those that are filmed."""
-    figure, axes, schemes = _grid(films, 3, 6.6)
-    layers = list(films["layer"].unique())
-    for column, scheme in enumerate(schemes):
-        for layer in layers:
-            lines = silent[(silent["scheme"] == scheme) & (silent["layer"] == layer)]
-            _curve(axes[0, column], lines, "value", LAYER[layer], "-", "se", f"into {layer}")
-            for row, measure in ((1, "vanished columns"), (2, "near-duplicate columns")):
-                rows = (films["scheme"] == scheme) & (films["layer"] == layer) & (films["measure"] == measure)
-                _curve(axes[row, column], films[rows], "value", LAYER[layer], "-", "se")
-    few = int(films["networks"].iloc[0])
-    for ax, name in zip(axes[:, 0], ("silent\n(all networks)", f"vanished\n({few} networks)",
-                                     f"near-duplicates\n({few} networks)"), strict=True):  # fmt: skip
-        ax.set_ylabel(name)
-        ax.set_ylim(bottom=0)
-    _key(axes[0, 0], films)
-    gone = films[films["measure"] == "vanished columns"]
-    return Picture(
-        figure, "Share of silent, vanished and near-duplicate hidden neurons by epoch, in the colour of the matrix "
-        f"they feed. Silent at the end: {_versus(silent, 'value', ['layer'])}.",
-        f"What to see: whether neurons fade, or merge, and when. Vanished at the end, mean of {few} networks: "
-        f"{_range(gone, 'value')}. Bands are 95 % confidence.",
+        f"end {span(table, 'stretch')}. Bands are 95 % confidence.",
     )  # fmt: skip
 
 
@@ -350,8 +307,7 @@ def spectra(table: pd.DataFrame) -> Picture:
     figure, axes = axes_grid(len(layers), len(decays), 1.8 * len(layers) + 0.5, sharex=True, sharey=True)
     words = []
     for column, decay in enumerate(decays):
-        name = f"decay {decay:g}" if decay > 0 else "no decay"
-        axes[0, column].set_title(name)
+        axes[0, column].set_title(_name(decay))
         axes[-1, column].set_xlabel("epoch")
         for ax, layer in zip(axes[:, column], layers, strict=True):
             part = table[(table["layer"] == layer) & (table["decay"] == decay)]
@@ -359,9 +315,8 @@ def spectra(table: pd.DataFrame) -> Picture:
                 ax.plot(line["epoch"], line["mean"], color=LAYER[layer], linewidth=1.2)
                 band(ax, line["epoch"], line["mean"] - line["sd"], line["mean"] + line["sd"], LAYER[layer])
             end = _ends(part).sort_values("place")["mean"].to_numpy()
-            words.append(f"{layer}, {name}: largest {end[0]:.2f}, fifth {end[4]:.2f}, smallest {end[-1]:.3f}")
-    for ax, layer in zip(axes[:, 0], layers, strict=True):
-        ax.set_ylabel(f"{layer}: singular\nvalues")
+            words.append(f"{layer}, {_name(decay)}: largest {end[0]:.2f}, fifth {end[4]:.2f}, smallest {end[-1]:.3f}")
+    _label(axes, layers, "singular\nvalues")
     return Picture(
         figure, f"Mean singular values in descending order by epoch. At the end: {'; '.join(words)}.",
         f"What to see: bands are one standard deviation over networks. At the end: {'; '.join(words)}.",

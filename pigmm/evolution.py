@@ -19,6 +19,7 @@ from .invariants import evaluate
 from .irreps import Array, sufficient_statistics
 from .layout import STATISTICS, archived_graphs, featured_layers
 from .models import GaussianMatrixModel, SimpleGaussian
+from .moments import Moments
 from .tables import require_pandas
 from .transport import noise_floor, w2_squared
 
@@ -26,17 +27,19 @@ if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = [
-    "distances", "drift", "gains", "iid_variances", "initial_chi2", "initial_law", "initialisation", "mean_statistics",
-    "misses", "parameters", "predictions", "rms_effect", "shrinkage", "training",
+    "distances", "drift", "frame", "gains", "iid_variances", "initial_chi2", "initial_law", "initialisation",
+    "layer_name", "mean_covariance", "mean_statistics", "misses", "parameter_jacobian", "parameters", "predictions",
+    "rms_effect", "shrinkage", "training",
 ]  # fmt: skip
 
 LOW_ORDER = tuple(PAPER[:13])
 """The paper's I1 ... I13: both linear and all eleven quadratic invariants."""
 
 
-def _frame(rows: list[dict[str, object]]) -> pd.DataFrame:
-    frame: pd.DataFrame = require_pandas().DataFrame(rows)
-    return frame
+def frame(rows: list[dict[str, object]]) -> pd.DataFrame:
+    """A table from its rows."""
+    table: pd.DataFrame = require_pandas().DataFrame(rows)
+    return table
 
 
 def _places(names: ArrayLike) -> list[int]:
@@ -44,7 +47,8 @@ def _places(names: ArrayLike) -> list[int]:
     return [order[str(name)] for name in np.atleast_1d(names)]
 
 
-def _layer_name(layer: int) -> str:
+def layer_name(layer: int) -> str:
+    """``"L1"`` for layer 0, as tables and figures call it."""
     return f"L{layer + 1}"
 
 
@@ -86,10 +90,10 @@ def initialisation(archive: Archive) -> pd.DataFrame:
         measured = archive.features(0, layer).mean[_places(LOW_ORDER)]
         for k, name in enumerate(LOW_ORDER):
             rows.append({
-                "layer": _layer_name(layer), "paper": k + 1, "name": name, "exact": exact[k], "exact_se": errors[k],
+                "layer": layer_name(layer), "paper": k + 1, "name": name, "exact": exact[k], "exact_se": errors[k],
                 "measured": measured[k], "z": (measured[k] - exact[k]) / errors[k],
             })  # fmt: skip
-    return _frame(rows)
+    return frame(rows)
 
 
 def initial_chi2(archive: Archive) -> tuple[float, int, float]:
@@ -142,7 +146,7 @@ def shrinkage(archive: Archive, names: Sequence[str], layer: int = 0) -> pd.Data
                 "name": name, "runs": size, "error": error, "error_se": error / np.sqrt(2 * groups),
                 "expected": values[:, k].std(ddof=1) / abs(exact[k]) / np.sqrt(size),
             })  # fmt: skip
-    return _frame(rows)
+    return frame(rows)
 
 
 def training(archive: Archive) -> pd.DataFrame:
@@ -159,7 +163,7 @@ def training(archive: Archive) -> pd.DataFrame:
             row |= {f"{name}_mean": x.mean(), f"{name}_se": x.std(ddof=1) / np.sqrt(len(x))}
         row["dead"] = int((archive.dead_units[:, epoch] >= hidden).any(axis=1).sum())
         rows.append(row)
-    return _frame(rows)
+    return frame(rows)
 
 
 def drift(archive: Archive, runs: str = "all") -> pd.DataFrame:
@@ -177,10 +181,10 @@ def drift(archive: Archive, runs: str = "all") -> pd.DataFrame:
             change, error = moments.mean[places], moments.standard_error()[places]
             for k, name in enumerate(LOW_ORDER):
                 rows.append({
-                    "epoch": epoch, "layer": _layer_name(layer), "paper": k + 1, "name": name, "change": change[k],
+                    "epoch": epoch, "layer": layer_name(layer), "paper": k + 1, "name": name, "change": change[k],
                     "se": error[k], "shift": change[k] / spread[k], "shift_se": error[k] / spread[k],
                 })  # fmt: skip
-    return _frame(rows)
+    return frame(rows)
 
 
 def parameters(archive: Archive, runs: str = "all") -> pd.DataFrame:
@@ -189,27 +193,26 @@ def parameters(archive: Archive, runs: str = "all") -> pd.DataFrame:
     for layer in featured_layers(archive.template):
         for epoch in range(archive.epochs + 1):
             moments, law = archive.features(epoch, layer, runs), archive.model(epoch, layer, runs)
-            slope = _influence(moments.mean)
-            errors = np.sqrt(np.diag(slope @ _covariance(archive, epoch, layer, runs) @ slope.T))
+            slope = parameter_jacobian(moments.mean)
+            errors = np.sqrt(np.diag(slope @ mean_covariance(moments) @ slope.T))
             for k in range(13):
                 rows.append({
-                    "epoch": epoch, "layer": _layer_name(layer), "parameter": f"f{k + 1}",
+                    "epoch": epoch, "layer": layer_name(layer), "parameter": f"f{k + 1}",
                     "value": law.parameters[k], "se": errors[k],
                 })  # fmt: skip
-    return _frame(rows)
+    return frame(rows)
 
 
-def _influence(mean: Array) -> Array:
-    """df/d<t>: the parameters are the mean statistics, except that V0 is centred."""
-    J = np.eye(13)
+def parameter_jacobian(mean: Array) -> Array:
+    """Slopes (13, 13) of f1 ... f13 in the mean statistics: f are these means, except that the block V0 is centred."""
+    J = np.eye(STATISTICS)
     x1, x2 = mean[:2]
     J[2, 0], J[3, 0], J[3, 1], J[4, 1] = -2 * x1, -x2, -x1, -2 * x2
     return J
 
 
-def _covariance(archive: Archive, epoch: int, layer: int, runs: str) -> Array:
-    """Covariance of the mean of the 13 statistics."""
-    moments = archive.features(epoch, layer, runs)
+def mean_covariance(moments: Moments) -> Array:
+    """Covariance (13, 13) of the means of the 13 statistics, which come first among the features."""
     covariance: Array = moments.comoment[:, :STATISTICS] / (moments.count - 1) / moments.count
     return covariance
 
@@ -228,12 +231,12 @@ def gains(archive: Archive, runs: str = "all") -> pd.DataFrame:
             base = archive.simple(epoch, layer, runs).entropy()
             law, R = archive.model(epoch, layer, runs), archive.count(runs)
             rows.append({
-                "epoch": epoch, "layer": _layer_name(layer), "gain_13": base - law.entropy(),
+                "epoch": epoch, "layer": layer_name(layer), "gain_13": base - law.entropy(),
                 "se": _delta_error(_gain, law, archive, epoch, layer, runs),
                 "gain_5": base - archive.two_sided(epoch, layer, runs).entropy(),
                 "null_5": stats.chi2.ppf(0.95, 3) / (2 * R), "null_13": stats.chi2.ppf(0.95, 11) / (2 * R),
             })  # fmt: skip
-    return _frame(rows)
+    return frame(rows)
 
 
 def _gain(law: GaussianMatrixModel) -> float:
@@ -254,8 +257,9 @@ def _delta_error(
     for k, shift in enumerate(step * np.eye(13)):
         up, down = (function(GaussianMatrixModel(law.parameters + sign * shift, law.dim)) for sign in (1, -1))
         slope[k] = (up - down) / (2 * step)
-    slope = slope @ _influence(archive.features(*place).mean)
-    return float(np.sqrt(slope @ _covariance(archive, *place) @ slope))
+    moments = archive.features(*place)
+    slope = slope @ parameter_jacobian(moments.mean)
+    return float(np.sqrt(slope @ mean_covariance(moments) @ slope))
 
 
 def predictions(archive: Archive, runs: str = "all") -> pd.DataFrame:
@@ -275,7 +279,7 @@ def predictions(archive: Archive, runs: str = "all") -> pd.DataFrame:
             z = table["z"].abs()
             leader = table.iloc[int(z.to_numpy().argmax())]
             rows.append({
-                "epoch": epoch, "layer": _layer_name(layer),
+                "epoch": epoch, "layer": layer_name(layer),
                 "ratio_median": table["ratio"].median(), "ratio_high": table["ratio"].quantile(0.9),
                 "ratio_max": table["ratio"].max(),
                 "ratio_noise": 0.6745 * (table["se_difference"] / table["sd"]).median(),
@@ -285,7 +289,7 @@ def predictions(archive: Archive, runs: str = "all") -> pd.DataFrame:
                 "leader_predicted": leader["predicted"],
                 "rejected": (table["p_adjusted"] < 0.05).mean(),
             })  # fmt: skip
-    return _frame(rows)
+    return frame(rows)
 
 
 def misses(archive: Archive, runs: str = "all") -> pd.DataFrame:
@@ -297,14 +301,14 @@ def misses(archive: Archive, runs: str = "all") -> pd.DataFrame:
     rows: list[dict[str, object]] = []
     for layer in featured_layers(archive.template):
         for epoch in range(archive.epochs + 1):
-            row: dict[str, object] = {"epoch": epoch, "layer": _layer_name(layer)}
+            row: dict[str, object] = {"epoch": epoch, "layer": layer_name(layer)}
             for name, law in (("2", archive.simple), ("5", archive.two_sided), ("13", archive.model)):
                 table = archive.comparison(epoch, layer, runs, None if name == "13" else law(epoch, layer, runs))
                 table = table[table["degree"] > 2]
                 row[f"miss_{name}"] = rms_effect(table)
             row["noise"] = float(np.sqrt(((table["se_difference"] / table["sd"]) ** 2).mean()))
             rows.append(row)
-    return _frame(rows)
+    return frame(rows)
 
 
 def rms_effect(table: pd.DataFrame) -> float:
@@ -326,8 +330,8 @@ def distances(archive: Archive, runs: str = "all") -> pd.DataFrame:
             squared = w2_squared(law, start)
             error = _delta_error(partial(w2_squared, start), law, archive, epoch, layer, runs)
             rows.append({
-                "epoch": epoch, "layer": _layer_name(layer), "w2_squared": squared, "se": error,
+                "epoch": epoch, "layer": layer_name(layer), "w2_squared": squared, "se": error,
                 "w2": np.sqrt(squared), "floor": noise_floor(start, archive.count(runs)),
             })  # fmt: skip
-    return _frame(rows)
+    return frame(rows)
 

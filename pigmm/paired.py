@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .archive import Archive
-from .evolution import _frame, _influence, _layer_name, initial_law
+from .evolution import frame, initial_law, layer_name, parameter_jacobian
 from .irreps import Array, sufficient_statistics
 from .layout import STATISTICS, featured_layers
 from .models import GaussianMatrixModel
@@ -34,7 +34,7 @@ def _slope(law: GaussianMatrixModel, start: GaussianMatrixModel, mean: Array) ->
          - distance(GaussianMatrixModel(law.parameters - move, law.dim))) / (2 * width)
         for move in width * np.eye(STATISTICS)
     ]  # fmt: skip
-    along: Array = np.array(slope) @ _influence(mean)
+    along: Array = np.array(slope) @ parameter_jacobian(mean)
     return along
 
 
@@ -64,9 +64,9 @@ def steps(archive: Archive, runs: str = "all") -> pd.DataFrame:
             both = slice(0, 2 * STATISTICS)
             covariance = moments.comoment[both, both] / (moments.count - 1) / moments.count
             step, error = w2_squared(law, start) - w2_squared(before, start), float(np.sqrt(slope @ covariance @ slope))
-            rows.append({"epoch": epoch, "layer": _layer_name(layer), "step": step, "se": error, "z": step / error})
+            rows.append({"epoch": epoch, "layer": layer_name(layer), "step": step, "se": error, "z": step / error})
             before = law
-    return _frame(rows)
+    return frame(rows)
 
 
 def between_layers(archive: Archive, epoch: int = -1, runs: str = "all") -> pd.DataFrame:
@@ -91,8 +91,8 @@ def between_layers(archive: Archive, epoch: int = -1, runs: str = "all") -> pd.D
             gap, spread = distance - last[1], (influence - last[2]).std(ddof=1)
             error = float(spread / np.sqrt(len(influence)))
             rows.append({
-                "layers": f"{_layer_name(layer)} - {_layer_name(last[0])}", "difference": gap, "se": error,
+                "layers": f"{layer_name(layer)} - {layer_name(last[0])}", "difference": gap, "se": error,
                 "z": gap / error,
             })  # fmt: skip
         last = layer, distance, influence
-    return _frame(rows)
+    return frame(rows)

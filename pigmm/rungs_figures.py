@@ -1,4 +1,4 @@
-"""Figures about the rungs of the ladder: they draw the tables of :mod:`pigmm.rungs`.
+"""Figures of the rungs of the ladder: they draw the tables of :mod:`pigmm.rungs` and :mod:`pigmm.labelled_rungs`.
 
 As in :mod:`pigmm.figures` each function returns a :class:`~pigmm.style.Picture`, described from the data.
 """
@@ -18,12 +18,12 @@ from numpy.typing import ArrayLike
 from scipy import stats
 
 from .rungs import EIGHT, Snapshots
-from .style import INK, LAYER, PALETTE, STYLE, TITLE, Picture, axes_grid, band, legend, show
+from .style import INK, LAYER, PALETTE, STYLE, TITLE, Picture, axes_grid, band, legend
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["alive", "class_rows", "eight", "label_gains", "nulls", "relabelled", "show", "travels", "two_questions"]
+__all__ = ["alive", "class_rows", "eight", "label_gains", "nulls", "relabelled", "travels", "two_questions"]
 
 CRITICAL = float(stats.norm.isf(0.025))
 _OTHERS = {"recurrent": (PALETTE[3], "s"), "residual": (PALETTE[5], "D")}
@@ -88,7 +88,7 @@ def relabelled(W: ArrayLike, other: ArrayLike, changed: float) -> Picture:
 def alive(tables: Mapping[str, pd.DataFrame]) -> Picture:
     """The map: matrices down, epochs across, one panel a rung; coloured where the rung is alive, pale where dead.
 
-    ``tables``: matrix to its part of :func:`pigmm.rungs.alive_map` (one layer each).  A cell is alive if its
+    ``tables``: matrix to its part of :func:`pigmm.labelled_rungs.alive_map` (one layer each).  A cell is alive if its
     p-value stays below 0.05 after correction for all cells drawn (Bonferroni) and its gain exceeds noise.
     """
     rungs = ("2 to 5", "5 to 13", "5 to labels")
@@ -200,7 +200,10 @@ def eight(tables: Mapping[str, pd.DataFrame]) -> Picture:
 
 
 def label_gains(tables: Mapping[str, tuple[pd.DataFrame, pd.DataFrame]]) -> Picture:
-    """What labels gain over five parameters, by epoch: scheme to (:func:`~pigmm.rungs.labels`, `labels_by_layer`)."""
+    """What labels gain over five parameters, by epoch.
+
+    ``tables``: scheme to (:func:`~pigmm.labelled_rungs.labels`, :func:`~pigmm.labelled_rungs.labels_by_layer`).
+    """
     figure, axes = axes_grid(1, 1, 4.0)
     ax, words, hidden = axes[0, 0], [], []
     for place, (scheme, (by_epoch, kept)) in enumerate(tables.items()):
@@ -240,7 +243,7 @@ def label_gains(tables: Mapping[str, tuple[pd.DataFrame, pd.DataFrame]]) -> Pict
 
 
 def class_rows(tables: Mapping[str, pd.DataFrame]) -> Picture:
-    """Mean weight and spread of the weights that lead to each class (:func:`pigmm.rungs.classes`), by scheme."""
+    """Mean and spread of the weights that lead to each class, by scheme (:func:`pigmm.labelled_rungs.classes`)."""
     figure, axes = axes_grid(2, 1, 4.6, sharex=True)
     words = []
     for k, (scheme, table) in enumerate(tables.items()):
@@ -306,7 +309,7 @@ def two_questions(tables: Mapping[str, pd.DataFrame]) -> Picture:
 def travels(rows: list[Mapping[str, Any]]) -> Picture:
     """Squared distances from the initial law: the part that is blind to labels, and what the labels add.
 
-    ``rows``: from top to bottom, each with a name and the columns of :func:`pigmm.rungs.travelled`.
+    ``rows``: from top to bottom, each with a name and the columns of :func:`pigmm.labelled_rungs.travelled`.
     """
     figure, axes = axes_grid(1, 1, 1.4 + 0.36 * len(rows))
     ax, words = axes[0, 0], []

@@ -1,4 +1,5 @@
-"""Figures of ensembles of several widths: they draw the tables of :mod:`pigmm.scaling`, and no more.
+"""Figures of ensembles of several widths: they draw the tables of :mod:`pigmm.scaling`,
+:mod:`pigmm.width_effects` and :mod:`pigmm.spectral`.
 
 One shade a width, darker where wider.  Like :mod:`pigmm.figures`, each function returns a
 :class:`~pigmm.style.Picture` that describes itself from the data.
@@ -13,7 +14,7 @@ import numpy as np
 import seaborn as sns
 from matplotlib.axes import Axes
 
-from .scaling import quarter_circle
+from .spectral import quarter_circle
 from .style import INK, PALETTE, SHADE, Picture, axes_grid, band, legend
 
 if TYPE_CHECKING:

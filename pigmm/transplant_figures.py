@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from .replacements import KINDS_SHOWN, PLAIN
 from .style import INK, LAYER, PALETTE, TITLE, Picture, band, legend, scheme_grid
-from .transplant_study import KINDS_SHOWN, PLAIN
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import pigmm
-from pigmm import atlas, evolution, wick
+from pigmm import atlas, atlas_page, evolution, wick
 from pigmm.layout import archived_bipartite, archived_graphs
 
 GRAPHS = archived_graphs()
@@ -28,7 +28,7 @@ def archives():
 def page(archives):
     courses = {name: COURSES.get(name, name) for name in archives if re.fullmatch("mnist-[a-z]+(-l2)?", name)}
     assert len(courses) == 4
-    return atlas.cards(archives, courses)
+    return atlas_page.cards(archives, courses)
 
 
 @pytest.fixture(scope="module")
@@ -113,10 +113,10 @@ def test_what_is_refused():
         atlas.initial_polynomial("01.01.01.01.01.01")
     assert atlas.initial_polynomial("01.12.23.34.40") == {}
     with pytest.raises(pigmm.PigmmError, match="courses"):
-        atlas.cards({"digits": pigmm.load("digits")}, {"mnist": "x"})
+        atlas_page.cards({"digits": pigmm.load("digits")}, {"mnist": "x"})
     two = {name: pigmm.load(name) for name in ("digits", "mnist-gaussian")}
     with pytest.raises(pigmm.PigmmError, match="2 sets of epochs"):
-        atlas.cards(two, {name: name for name in two})
+        atlas_page.cards(two, {name: name for name in two})
 
 
 # ---- names
@@ -218,7 +218,7 @@ def test_brief_numbers_can_be_read_back(seed):
     rng = np.random.default_rng(seed)
     error = 10 ** rng.uniform(-9, 6)
     value = error * rng.normal() * 10 ** rng.uniform(-1, 3)
-    found = re.fullmatch(r"(−?[\d.]+)\((\d+)\)(?:e(−?\d+))?", atlas.brief(value, error))
+    found = re.fullmatch(r"(−?[\d.]+)\((\d+)\)(?:e(−?\d+))?", atlas_page.brief(value, error))
     text, last, power = found.groups()
     unit = 10.0 ** (int((power or "0").replace("−", "-")) - len(text.partition(".")[2]))
     assert abs(int(last) * unit - error) <= 0.25 * error
@@ -265,7 +265,7 @@ def test_every_graph_has_one_card(page):
     assert read.stack == []
     assert [card["data-name"] for card in read.cards] == [graph.name for graph in GRAPHS]
     assert len(set(read.ids)) == len(read.ids) == read.drawings == 361
-    assert read.ids == [atlas.identifier(graph) for graph in GRAPHS]
+    assert read.ids == [atlas_page.identifier(graph) for graph in GRAPHS]
     assert all(re.fullmatch(r"[A-Za-z][\w.-]*", key) for key in read.ids), "valid and unescaped in links"
     assert set(read.links) <= {f"#{key}" for key in read.ids}
     for card, graph in zip(read.cards, GRAPHS, strict=True):
@@ -293,10 +293,10 @@ def test_a_card_holds_the_measurements(page, archives):
     row = archives["mnist-gaussian"].comparison(layer=1).set_index("name").loc["01.12.20"]
     (card,) = re.findall(r'id="g-01\.12\.20"><noscript>(.*?)</noscript>', page)
     texts = [f"{row['predicted']:.4g}", f"{row['z']:+.1f}", f"{row['ratio']:.3f}"]
-    texts.insert(0, atlas.brief(row["measured"], row["se"]))
+    texts.insert(0, atlas_page.brief(row["measured"], row["se"]))
     assert f"<tr><th>L2<td>{'<td>'.join(texts).replace('-', '−')}<" in card
     shift = atlas.shifts(archives["mnist-gaussian"]).query("name == '01.12.20' and layer == 'L3'")
-    cells = "".join(f"<td>{atlas.brief(*pair)}" for pair in zip(shift["shift"], shift["se"], strict=True))
+    cells = "".join(f"<td>{atlas_page.brief(*pair)}" for pair in zip(shift["shift"], shift["se"], strict=True))
     assert "Gaussian start<tr><th>L1" in card
     assert f"<tr><th>L3{cells}<" in card
     assert "nan" not in page

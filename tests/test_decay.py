@@ -17,6 +17,8 @@ from pigmm import (
     decay,
     decay_figures,
     evolution,
+    neurons,
+    neurons_figures,
     w2_squared,
     wick,
 )
@@ -142,7 +144,7 @@ def test_misfit_agrees_with_compare_and_leaves_out_constants():
     table = decay.misfit(W).table
     assert np.allclose(table["effect"].abs(), compare(W)["ratio"])
     assert np.array_equal(table["z"], compare(W)["z"])
-    one = decay.misfit(decay.treatments(W)["one norm"])
+    one = decay.misfit(neurons.treatments(W)["one norm"])
     assert set(table["name"]) - set(one.table["name"]) == {"01.01+01.01"}
     assert len(one.influence.T) == len(one.table) == 347
 
@@ -172,7 +174,7 @@ def test_paired_changes():
 def test_treatments_set_the_norm_and_nothing_else():
     W = SimpleGaussian(0.0, 1.0, shape=6).sample(500, seed=0) * np.random.default_rng(1).uniform(0.5, 2, (500, 1, 1))
     W[:, 2], W[:, :, 4] = 0, 0
-    sets = decay.treatments(W, seed=3)
+    sets = neurons.treatments(W, seed=3)
     norm = {name: np.sqrt((x**2).sum(axis=(1, 2))) for name, x in sets.items()}
     assert np.ptp(norm["one norm"]) < 1e-12
     assert np.allclose(norm["surrogate"], norm["as trained"])
@@ -189,7 +191,7 @@ def test_treatments_set_the_norm_and_nothing_else():
 def test_planted_neurons_are_found():
     """Two vanished neurons, one pair of duplicates, balanced weights: every count is known."""
     archive = planted()
-    table = decay.hidden_neurons(archive).set_index(["hidden", "measure"])
+    table = neurons.hidden_neurons(archive).set_index(["hidden", "measure"])
     for hidden in (2, 3):
         for side in ("in", "out", "both"):
             assert table.loc[(hidden, f"vanished {side}"), "value"] == pytest.approx(0.2)
@@ -200,12 +202,12 @@ def test_planted_neurons_are_found():
     assert table.loc[(2, "balance"), "value"] > 0.999
     assert table.loc[(1, "silent"), "value"] == 0
     assert (1, "vanished in") not in table.index
-    film = decay.films(archive).set_index(["epoch", "layer", "measure"])
+    film = neurons.films(archive).set_index(["epoch", "layer", "measure"])
     assert film.loc[(1, "L1", "vanished rows"), "value"] == pytest.approx(0.2)
     assert film.loc[(1, "L2", "vanished columns"), "value"] == pytest.approx(0.2)
     assert film.loc[(1, "L1", "near-duplicate rows"), "value"] == pytest.approx(0.25)
     assert film["networks"].eq(8).all()
-    rank = decay.effective_rank(archive).set_index(["epoch", "layer"])
+    rank = neurons.effective_rank(archive).set_index(["epoch", "layer"])
     assert rank.loc[(1, "L3"), "value"] == pytest.approx(8, abs=0.01)  # eight orthogonal columns, kept in float32
     assert rank.loc[(1, "L3"), "null"] < 6
 
@@ -248,12 +250,14 @@ def test_relabelling_and_decay_commute():
 
 
 @pytest.mark.parametrize(("call", "word"), [
-    (lambda a: decay.hidden_neurons(a, faint=0), "faint: got 0"),
-    (lambda a: decay.hidden_neurons(a, similar=1.5), "similar: got 1.5"),
-    (lambda a: decay.films(a, similar=True), "similar: got True"),
-    (lambda a: decay.films(a, faint="x"), "faint: got 'x'"),
+    (lambda a: neurons.hidden_neurons(a, faint=0), "faint: got 0"),
+    (lambda a: neurons.hidden_neurons(a, similar=1.5), "similar: got 1.5"),
+    (lambda a: neurons.films(a, similar=True), "similar: got True"),
+    (lambda a: neurons.films(a, faint="x"), "faint: got 'x'"),
     (lambda a: decay.misfit(np.ones((5, 3, 3))), "at least"),
-    (lambda a: decay.treatments(np.full((5, 4, 4), np.nan)), "NaN|finite"),
+    (lambda a: decay.learning(a, "dead"), "runs: got 'dead'"),
+    (lambda a: neurons.silent(a, "dead"), "runs: got 'dead'"),
+    (lambda a: neurons.treatments(np.full((5, 4, 4), np.nan)), "NaN|finite"),
 ])  # fmt: skip
 def test_wrong_values_are_named(call, word):
     with pytest.raises(PigmmError, match=word):
@@ -262,7 +266,7 @@ def test_wrong_values_are_named(call, word):
 
 def test_tables_of_alive_networks():
     archive = synthetic_archive()  # no network is dead: the same numbers
-    for table in (decay.learning, decay.ruler, decay.travelled, decay.silent, decay.spectra):
+    for table in (decay.learning, decay.ruler, decay.travelled, neurons.silent, decay.spectra):
         pd.testing.assert_frame_equal(table(archive), table(archive, "alive"))
 
 
@@ -284,8 +288,8 @@ def test_figures_describe_themselves(monkeypatch, tmp_path):
         "distances": decay_figures.distances(of(decay.travelled)), "effects": decay_figures.effects(judged),
         "tests": decay_figures.z_scores(judged), "pairs": decay_figures.pairs(pairs),
         "ruler": decay_figures.ruler(of(decay.ruler)), "spectra": decay_figures.spectra(spectra),
-        "balance": decay_figures.balance({"no decay": (into, out), "decay": (into, out)}),
-        "neurons": decay_figures.neurons(of(decay.silent), of(decay.films)),
+        "balance": neurons_figures.balance({"no decay": (into, out), "decay": (into, out)}),
+        "neurons": neurons_figures.neurons(of(neurons.silent), of(neurons.films)),
     }  # fmt: skip
     for name, picture in pictures.items():
         check_picture(picture, name, monkeypatch, tmp_path)

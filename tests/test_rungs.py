@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 import pigmm
-from pigmm import LabelledRowGaussian, PigmmError, SimpleGaussian, TwoSidedGaussian, ladder, rungs
+from pigmm import LabelledRowGaussian, PigmmError, SimpleGaussian, TwoSidedGaussian, labelled_rungs, ladder, rungs
 from pigmm import rungs_figures as figures
 from tests.ensembles import synthetic_archive
 from tests.pictures import check_picture
@@ -112,14 +112,14 @@ def labelled_archive():
 def test_label_noise_is_that_of_fits():
     W = (TwoSidedGaussian([0.3, 2.0, 0.5, 1.5, 1.0], (4, 6)).sample(60, seed=seed) for seed in range(200))
     gains = np.array([TwoSidedGaussian.fit(w).entropy() - LabelledRowGaussian.fit(w).entropy() for w in W])
-    mean, high = rungs.label_noise((4, 6), 60)
+    mean, high = labelled_rungs.label_noise((4, 6), 60)
     assert mean == pytest.approx(gains.mean(), abs=4 * gains.std() / np.sqrt(200))
     assert 0.01 <= (gains > high).mean() <= 0.11
-    assert rungs.label_noise((10, 10), 4000)[0] == pytest.approx(115 / 8000, rel=0.03)
+    assert labelled_rungs.label_noise((10, 10), 4000)[0] == pytest.approx(115 / 8000, rel=0.03)
 
 
 def test_labels_find_class_means_and_nothing_in_exchangeable_rows(archive):
-    table, told = rungs.labels(archive), rungs.labels(labelled_archive())
+    table, told = labelled_rungs.labels(archive), labelled_rungs.labels(labelled_archive())
     assert (table["p"] > 1e-3).all()
     assert (table["gain"] < 1.5 * table["noise"]).all()
     assert told["p"].iloc[0] > 1e-3
@@ -136,19 +136,19 @@ def test_labels_find_class_means_and_nothing_in_exchangeable_rows(archive):
 
 
 def test_labels_by_layer_agree_with_epochs_and_held_out_cost(archive):
-    table, told = rungs.labels_by_layer(archive), labelled_archive()
+    table, told = labelled_rungs.labels_by_layer(archive), labelled_archive()
     assert (table["held_out"] < 0).all()
-    row, law = at(rungs.labels_by_layer(told), 3, "L3"), at(rungs.labels(told), 3, "L3")
+    row, law = at(labelled_rungs.labels_by_layer(told), 3, "L3"), at(labelled_rungs.labels(told), 3, "L3")
     assert row["gain"] == pytest.approx(law["gain"], rel=1e-4)
     assert row["p"] == pytest.approx(law["p"], rel=1e-2)
     assert row["held_out"] > 3 * row["se_held_out"]
     assert list(table["last"].unique()) == [False, True]
-    assert set(rungs.labels_by_layer(archive, [-1])["epoch"]) == {3}
+    assert set(labelled_rungs.labels_by_layer(archive, [-1])["epoch"]) == {3}
 
 
 def test_classes_and_pairs_are_those_of_the_law():
     told = labelled_archive()
-    table, W = rungs.classes(told), told.weights(3, 2)
+    table, W = labelled_rungs.classes(told), told.weights(3, 2)
     law = LabelledRowGaussian.fit(W)
     assert table["mean"].to_numpy() == pytest.approx(law.mu)
     assert table["spread"].to_numpy() ** 2 == pytest.approx(np.diag(law.A + law.B), rel=1e-6)
@@ -157,7 +157,7 @@ def test_classes_and_pairs_are_those_of_the_law():
     twins = np.random.default_rng(0).normal(size=W.shape)
     twins[:, 7] = 0.8 * twins[:, 3] + 0.6 * twins[:, 7]
     kept = {**told.kept, "weights/3/2": twins.astype(np.float32)}
-    pairs = rungs.class_pairs(replace(told, kept=kept))
+    pairs = labelled_rungs.class_pairs(replace(told, kept=kept))
     first = pairs.iloc[0]
     assert (first["one"], first["other"]) == (3, 7)
     assert first["correlation"] == pytest.approx(0.8, abs=4 * first["se"])
@@ -220,7 +220,7 @@ def test_symmetrised_has_its_size_and_sees_a_broken_symmetry():
 
 
 def test_travelled_is_the_distance_of_fitted_laws(archive):
-    row, W = at(rungs.travelled(archive), 3, "L1"), archive.weights(3, 0)
+    row, W = at(labelled_rungs.travelled(archive), 3, "L1"), archive.weights(3, 0)
     start = SimpleGaussian(0.0, 0.1, (10, 10))
     assert row["blind"] == pytest.approx(pigmm.w2_squared(TwoSidedGaussian.fit(W), start.to_two_sided()))
     rng = np.random.default_rng(0)
@@ -233,7 +233,7 @@ def test_travelled_is_the_distance_of_fitted_laws(archive):
 
 
 def test_labels_move_a_layer_by_the_shift_of_its_class_means():
-    row = at(rungs.travelled(labelled_archive(), [3]), 3, "L3")
+    row = at(labelled_rungs.travelled(labelled_archive(), [3]), 3, "L3")
     shift = 10 * (9 * (0.2 * np.arange(10) - 0.9) ** 2).sum()
     assert row["labelled"] == pytest.approx(shift, rel=0.05)
     assert row["blind"] < row["labelled"]
@@ -245,21 +245,21 @@ def test_labels_move_a_layer_by_the_shift_of_its_class_means():
 
 def pictures():
     plain, told = synthetic_archive(), labelled_archive()
-    climbed, labelled, kept = rungs.climb(told), rungs.labels(told), rungs.labels_by_layer(told)
-    table = rungs.alive_map(climbed, labelled, kept)
+    climbed, labelled, kept = rungs.climb(told), labelled_rungs.labels(told), labelled_rungs.labels_by_layer(told)
+    table = labelled_rungs.alive_map(climbed, labelled, kept)
     W = plain.weights(0, 0)[0]
     found = rungs.snapshots({"plain": plain}, permutations=99)
     asked, _ = rungs.symmetrised(plain.weights(3, 0), permutations=39)
     asked = asked.rename(columns={"z": "symmetric"}).assign(gaussian=1.0)
-    rows = [row | {"name": row["layer"]} for row in rungs.travelled(told, [3]).to_dict("records")]
-    lively = rungs.living(plain).query("layer == 'L1'")
+    rows = [row | {"name": row["layer"]} for row in labelled_rungs.travelled(told, [3]).to_dict("records")]
+    lively, by_class = rungs.living(plain).query("layer == 'L1'"), labelled_rungs.classes(told)
     return {
         "relabelled": lambda: figures.relabelled(W, W[::-1, ::-1], 1e-16),
         "alive": lambda: figures.alive({str(layer): part for layer, part in table.groupby("layer")}),
         "nulls": lambda: figures.nulls(found, {"plain": climbed, "recurrent": climbed.assign(joined=True)}),
         "eight": lambda: figures.eight({"L1": lively, "W": lively}),
         "label_gains": lambda: figures.label_gains({"gaussian": (labelled, kept)}),
-        "class_rows": lambda: figures.class_rows({"gaussian": rungs.classes(told), "uniform": rungs.classes(told)}),
+        "class_rows": lambda: figures.class_rows({"gaussian": by_class, "uniform": by_class}),
         "two_questions": lambda: figures.two_questions({"gaussian L1": asked, "recurrent W": asked}),
         "travels": lambda: figures.travels(rows),
     }
@@ -270,12 +270,9 @@ def drawn():
     return pictures()
 
 
-NAMES = [name for name in figures.__all__ if name != "show"]
-
-
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", figures.__all__)
 def test_figure_is_described_labelled_and_narrow(name, drawn, monkeypatch, tmp_path):
-    assert set(drawn) == set(NAMES)
+    assert set(drawn) == set(figures.__all__)
     check_picture(drawn[name](), name, monkeypatch, tmp_path)
 
 

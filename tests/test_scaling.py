@@ -6,7 +6,18 @@ import numpy as np
 import pytest
 from scipy import integrate
 
-from pigmm import EnsembleConfig, PigmmError, SimpleGaussian, TwoSidedGaussian, evaluate, evolution, notebook, scaling
+from pigmm import (
+    EnsembleConfig,
+    PigmmError,
+    SimpleGaussian,
+    TwoSidedGaussian,
+    evaluate,
+    evolution,
+    notebook,
+    scaling,
+    spectral,
+    width_effects,
+)
 from pigmm import scaling_figures as drawn
 from pigmm.builder import ArchiveBuilder
 from tests.pictures import check_picture
@@ -109,7 +120,7 @@ def test_exponents_know_sign_changes_and_trends():
     rows = []
     for width, values in ((10, (-0.3, 0.5, 0.1)), (40, (0.4, 0.1, 0.11)), (160, (1.6, 0.02, 0.1))):
         rows += [{"name": "abc"[k], "width": width, "effect": v, "se": 0.02} for k, v in enumerate(values)]
-    found = scaling.exponents(pd.DataFrame(rows)).set_index("name")
+    found = width_effects.exponents(pd.DataFrame(rows)).set_index("name")
     assert found["trend"].to_dict() == {"a": "grows", "c": "even", "b": "shrinks"}
     assert found.loc["a", "widths"] == (40, 160)
     assert found.loc["a", "law"].exponent == pytest.approx(1)
@@ -154,14 +165,14 @@ def test_live_parameters_start_at_one():
 
 def test_predicted_spread_is_that_of_samples():
     law = TwoSidedGaussian([0.1, 0.2, 0.3, 0.15, 0.1], (6, 6))
-    values = evaluate(scaling.GRAPHS, law.sample(20000, seed=1))
-    assert scaling.predicted_spread(law) == pytest.approx(values.std(axis=0), rel=0.12)
+    values = evaluate(width_effects.GRAPHS, law.sample(20000, seed=1))
+    assert width_effects.predicted_spread(law) == pytest.approx(values.std(axis=0), rel=0.12)
 
 
 def test_effects_are_those_of_the_comparison_and_factor():
-    table = scaling.effects(ensembles(), 2).set_index(["width", "name"])
+    table = width_effects.effects(ensembles(), 2).set_index(["width", "name"])
     for width, archive in ensembles().items():
-        known = archive.comparison(2, 0, model=TwoSidedGaussian, graphs=scaling.GRAPHS).set_index("name")
+        known = archive.comparison(2, 0, model=TwoSidedGaussian, graphs=width_effects.GRAPHS).set_index("name")
         mine = table.loc[width]
         assert mine["effect"].abs().to_numpy() == pytest.approx(known["ratio"].to_numpy(), rel=1e-6)
         error = (known["se_difference"] / known["sd"]).to_numpy()
@@ -172,10 +183,10 @@ def test_effects_are_those_of_the_comparison_and_factor():
 
 
 def test_misfit_without_noise_is_zero_for_a_true_law_and_not_for_heavy_tails():
-    true = scaling.misfit(ensembles(heavy=False), [0, 2])
+    true = width_effects.misfit(ensembles(heavy=False), [0, 2])
     assert (true["rms"] < 3 * true["rms_se"]).all()
     assert (true["joint"].abs() < 4 * true["joint_se"]).all()
-    heavy = scaling.misfit(ensembles(), [2]).set_index("width").loc[12]
+    heavy = width_effects.misfit(ensembles(), [2]).set_index("width").loc[12]
     assert heavy["rms"] > 3 * heavy["rms_se"]
     assert heavy["refuted"] > 0
     table = ensembles()[12].comparison(2, 0).query("degree > 2")
@@ -196,7 +207,7 @@ def test_errors_of_the_summary_are_those_of_repeated_ensembles():
             loss=np.ones((60, 1)), train_accuracy=np.ones((60, 2)), test_accuracy=np.ones((60, 2)),
             dead_units=np.zeros((60, 2, 2), int), provenance={},
         )  # fmt: skip
-        rows.append(scaling.misfit({8: archive}, [1], draws=200).iloc[0])
+        rows.append(width_effects.misfit({8: archive}, [1], draws=200).iloc[0])
     assert min(row["largest"] for row in rows) > 1
     for name in ("median", "largest", "rms"):
         values, errors = (np.array([row[key] for row in rows]) for key in (name, f"{name}_se"))
@@ -208,7 +219,7 @@ def test_errors_of_the_summary_are_those_of_repeated_ensembles():
 
 def test_quarter_circle_is_the_inverse_of_its_distribution():
     for share in (0.1, 0.5, 0.9):
-        s = float(scaling.quarter_circle(share))
+        s = float(spectral.quarter_circle(share))
         area, _ = integrate.quad(lambda x: np.sqrt(4 - x * x) / np.pi, 0, s)
         assert area == pytest.approx(share)
 
@@ -216,15 +227,15 @@ def test_quarter_circle_is_the_inverse_of_its_distribution():
 def test_spikes_are_where_samples_have_them():
     law = TwoSidedGaussian([0.02, 0.005, 0.05, 0.1, 0.005], (200, 200))
     measured = np.linalg.svd(law.sample(20, seed=0), compute_uv=False).mean(axis=0)
-    out = scaling.spikes(law)
+    out = spectral.spikes(law)
     assert len(out) == 2
     assert measured[:2] == pytest.approx(out, rel=0.03)
     assert measured[2] < 2.05
-    assert len(scaling.spikes(SimpleGaussian(0.0, 0.005, shape=200).to_two_sided())) == 0
+    assert len(spectral.spikes(SimpleGaussian(0.0, 0.005, shape=200).to_two_sided())) == 0
 
 
 def test_tails_count_and_split_the_spectrum():
-    table = scaling.tails(ensembles(), [0, 2]).set_index(["width", "epoch"])
+    table = spectral.tails(ensembles(), [0, 2]).set_index(["width", "epoch"])
     W = ensembles()[12].weights(2, 0)
     s = np.linalg.svd(W, compute_uv=False)
     s /= np.sqrt((s**2).mean())
@@ -234,7 +245,7 @@ def test_tails_count_and_split_the_spectrum():
     counted = (s > 2).sum(axis=1)
     assert abs(row.beyond - counted.mean()) < 4 * counted.std() / len(counted) ** 0.5 + 0.02
     assert abs(table.loc[12, 0].fourth - table.loc[12, 0].independent) < 4 * table.loc[12, 0].fourth_se
-    order = scaling.spectra(ensembles(), [2]).query("width == 12")
+    order = spectral.spectra(ensembles(), [2]).query("width == 12")
     assert order["value"].to_numpy() == pytest.approx(s.mean(axis=0), rel=1e-3)
 
 
@@ -248,17 +259,17 @@ def test_symmetries_are_the_tests_of_the_archives():
 
 def pictures():
     archives = ensembles()
-    effects = scaling.effects(archives, 2)
+    effects = width_effects.effects(archives, 2)
     names, moved = list(effects["name"].unique()[:4]), scaling.movement(archives)
     return {
         "learning": lambda: drawn.learning({w: evolution.training(a) for w, a in archives.items()}, 2),
         "alive": lambda: drawn.alive(scaling.alive(archives), 2),
         "movement": lambda: drawn.movement(moved, [1, 2]),
         "distances": lambda: drawn.distances(moved, 2),
-        "misfit": lambda: drawn.misfit(scaling.misfit(archives, [0, 2])),
+        "misfit": lambda: drawn.misfit(width_effects.misfit(archives, [0, 2])),
         "effects": lambda: drawn.effects(effects, names),
         "rulers": lambda: drawn.rulers(effects, names),
-        "spectra": lambda: drawn.spectra(scaling.spectra(archives, [0, 2])),
+        "spectra": lambda: drawn.spectra(spectral.spectra(archives, [0, 2])),
     }
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import pigmm
-from pigmm import PigmmError, transplant, transplant_figures
+from pigmm import PigmmError, replacements, transplant, transplant_figures, whole_networks
 from pigmm import transplant_study as ts
 from pigmm.datasets import load_dataset
 from tests.pictures import check_picture
@@ -194,14 +194,14 @@ def test_whole_networks_are_those_of_an_archive(trained):
 
 def test_blocks_are_kept_on_the_way(tmp_path, monkeypatch):
     config = pigmm.EnsembleConfig(dataset="digits", runs=4, epochs=1)
-    monkeypatch.setattr(ts, "BLOCK", 2)
+    monkeypatch.setattr(whole_networks, "BLOCK", 2)
     whole = ts.train_networks(config, folder=tmp_path)
     assert len(list(tmp_path.glob("*.npz"))) == 2
     first = sorted(tmp_path.glob("*-0-2.npz"))[0]
     first.write_bytes(b"broken")
     again = ts.train_networks(config, folder=tmp_path)
     assert again.digest() == whole.digest() == ts.train_networks(config).digest()
-    monkeypatch.setattr(ts, "new_stack", None)
+    monkeypatch.setattr(whole_networks, "new_stack", None)
     assert ts.train_networks(config, folder=tmp_path).digest() == whole.digest()
 
 
@@ -265,11 +265,11 @@ def test_a_fitted_readout_recovers_what_a_sample_hides(result):
 
 def quick(W):
     """A scale mixture without the fit, which has tests of its own."""
-    return ts.ScaleMixture(pigmm.TwoSidedGaussian.fit(W), "matrix", 0.1)
+    return replacements.ScaleMixture(pigmm.TwoSidedGaussian.fit(W), "matrix", 0.1)
 
 
 def test_counts_are_kept_and_damaged_ones_made_again(trained, tmp_path, monkeypatch):
-    monkeypatch.setattr(ts, "best_mixture", quick)
+    monkeypatch.setattr(replacements, "best_mixture", quick)
     light = ts.Plan(restarts=1, refits=1, images=100, noise=(0.5,), steps=1, rounds=1)
     first = ts.evaluate_networks(trained, None, light, folder=tmp_path)
     (path,) = tmp_path.glob("*.npz")
@@ -281,7 +281,7 @@ def test_counts_are_kept_and_damaged_ones_made_again(trained, tmp_path, monkeypa
 
 
 def test_dead_networks_and_other_shapes_are_no_trouble(monkeypatch):
-    monkeypatch.setattr(ts, "best_mixture", quick)
+    monkeypatch.setattr(replacements, "best_mixture", quick)
     config = pigmm.EnsembleConfig(dataset="digits", hidden=(6, 5), runs=20, epochs=1, init="uniform")
     matrices = [W.copy() for W in ts.train_networks(config).matrices]
     matrices[0][3] = -1
