@@ -42,8 +42,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = [
-    "ALIGNED", "CONTROLS", "LAWS", "REFITTED", "Networks", "Plan", "accuracies", "evaluate_networks", "opened", "published",
-    "study", "table", "tables", "tolerance", "train_networks",
+    "ALIGNED", "CONTROLS", "LAWS", "REFITTED", "Networks", "Plan", "accuracies", "evaluate_networks", "opened",
+    "published", "study", "table", "tables", "tolerance", "train_networks",
 ]  # fmt: skip
 
 FORM = "pigmm transplants 1"

@@ -230,7 +230,8 @@ IN_MEMORY = {
     "masked": (np.ma.masked_greater(W, 1), "a masked array"),
     "text": ([{"w": "hello"}] * R, "a dict with no tensors"),
     "a list of numbers": ([1.0] * R, "run 0: got 'float'"),
-    "mixed": ([state(0), W[0], state(2)], "run 1: got 'ndarray'; allowed: a state dict"),
+    "mixed": ([state(0), W[0], state(2)], r"run 1: got ndarray of shape \(6, 4\); allowed: a state dict, like run 0"),
+    "mixed the other way": ([W[0], state(1), W[2]], "run 1: got 'dict'; allowed: a matrix, like run 0"),
     "vectors": ([np.zeros(3)] * R, r"run 0: got ndarray of shape \(3,\)"),
     "two axes": (W[0], r"shape \(6, 4\), not \(R, M, N\)"),
     "four axes": (np.zeros((R, 2, 3, 3)), r"not \(R, M, N\)"),
@@ -312,11 +313,12 @@ def test_bad_places(tmp_path):
     for name, said in cases.items():
         with pytest.raises(PigmmError, match=said):
             load_weights(tmp_path / name)
-    for source in ("", "\0", "mnist-gausian"):
+    for source in ("", "\0", "mnist-gausian", "x" * 5000, "~nobody-here/runs"):
         with pytest.raises(PigmmError, match="source: got"):
             load_weights(source)
-    with pytest.raises(PigmmError, match="no such file"):
-        load_weights([tmp_path / "one.pt", tmp_path / "two.pt"])
+    for listed in (tmp_path / "two.pt", "~nobody-here/x.pt", "x" * 5000):
+        with pytest.raises(PigmmError, match="no such file"):
+            load_weights([tmp_path / "one.pt", listed])
     archive = tmp_path / "half archive.npz"
     synthetic_archive().save(archive)
     archive.with_suffix(".json").unlink()

@@ -11,7 +11,7 @@ import pytest
 import pigmm
 from pigmm import PigmmError, SimpleGaussian, TwoSidedGaussian
 from pigmm.own_weights import load_weights
-from pigmm.report import report
+from pigmm.report import checked_output, report
 from tests.pictures import check_picture
 
 TWO_SIDED = TwoSidedGaussian([0.1, 0.2, 0.6, 0.15, 0.1], (6, 6)).sample(60, seed=0)
@@ -92,7 +92,7 @@ def test_few_runs_say_what_cannot_be_told(R):
     assert ("symmetry" in unknown) == (R < 12)
     assert ("independence" in unknown) == (R < 8)
     assert ("distance" in unknown) == (R < 10)
-    assert "joint test" in unknown
+    assert "joint test: needs at least 50 runs" in unknown
     assert ("a standard error is itself known" in text) == (R < 20)
 
 
@@ -164,8 +164,8 @@ def test_two_ensembles(tmp_path):
     same = TwoSidedGaussian([0.1, 0.2, 0.6, 0.15, 0.1], (6, 6)).sample(60, seed=77)
     near = report({"hidden": TWO_SIDED}, against={"hidden": same}, bootstrap=False)
     far = report({"hidden": TWO_SIDED}, against={"other name": 1.5 * same}, bootstrap=False)
-    assert "no movement" in sentences(near, "hidden")
-    assert "the law has moved" in sentences(far, "hidden")
+    assert "no difference" in sentences(near, "hidden")
+    assert "the laws differ" in sentences(far, "hidden")
     assert numbers(far, "hidden")["same_law_p"] < 0.01 < numbers(near, "hidden")["same_law_p"]
     twice = report({"hidden": TWO_SIDED}, against={"hidden": TWO_SIDED}, bootstrap=False)
     assert "60 runs are in both sets" in twice.warnings[0]
@@ -182,6 +182,7 @@ def test_two_ensembles(tmp_path):
     [
         ({"labelled": "hiden"}, "Did you mean 'hidden'"),
         ({"labelled": 3}, "labelled: got 3"),
+        ({"labelled": "bias"}, "labelled: got 'bias', shape"),
         ({"layer": "x"}, "layer: got 'x'"),
         ({"alpha": 0.0}, "alpha"),
         ({"alpha": float("nan")}, "alpha"),
@@ -192,7 +193,33 @@ def test_two_ensembles(tmp_path):
 )
 def test_bad_options(options, said):
     with pytest.raises(PigmmError, match=said):
-        report({"hidden": TWO_SIDED[:8]}, **options)
+        report({"hidden": TWO_SIDED[:8], "bias": np.zeros((8, 6))}, **options)
+
+
+def test_weight_may_be_left_out_of_names_and_misspellings():
+    layers = {"fc.weight": IID[:12], "last.weight": TWO_SIDED[:12]}
+    found = report(layers, labelled="last", bootstrap=False)
+    assert [part.labelled for part in found.layers] == [False, True]
+    with pytest.raises(PigmmError, match="labelled: .*Did you mean 'last'"):
+        report(layers, labelled="lats", bootstrap=False)
+
+
+def test_a_formula_for_many_runs_refutes_nothing_with_few():
+    """Five Gaussian ensembles of five runs each: some look refuted by the formula, and none is said to be."""
+    W = np.random.default_rng(0).normal(size=(25, 30, 40))
+    parts = [report({"W": W[k : k + 5]}, bootstrap=False).layers[0] for k in range(0, 25, 5)]
+    assert any(part.numbers["refuted"] for part in parts)
+    for part in parts:
+        said = " ".join(part.sentences)
+        assert "is refuted" not in said
+        assert ("cannot be judged" in said) == (part.numbers["refuted"] > 0)
+        assert "by a formula for many runs" in said
+    drawn = report({"W": TWO_SIDED[:10]}).layers[0]
+    assert "formula" not in " ".join(drawn.sentences)
+
+
+def test_the_distance_says_from_what(found):
+    assert "Squared distance to a gaussian start, variance 1 over fan-in: " in sentences(found, "iid")
 
 
 # ---- forms
@@ -243,6 +270,26 @@ def test_names_from_files_are_only_text():
     assert "<script>alert" not in found.html()
     assert "\x1b" not in found.text() + found.html() + found.markdown()
     assert "<script>" not in found.markdown(figures=False).replace("\\<script", "")
+
+
+def test_a_folder_that_may_not_be_written_into_is_named_before_the_work(monkeypatch, tmp_path):
+    monkeypatch.setattr("os.access", lambda *_: False)
+    with pytest.raises(PigmmError, match="a folder that one may write into"):
+        checked_output(tmp_path / "r.html")
+
+
+def test_the_largest_z_is_that_of_the_tables():
+    quiet = report({"W": SimpleGaussian(0.0, 1.0, (4, 5)).sample(60, seed=3)}, bootstrap=False)
+    largest = quiet.layers[0].tables["invariants"]["z"].abs().max()
+    assert largest < 3
+    assert dict(quiet.pictures())["predictions"].see.endswith(f"The largest |z| is {largest:.1f}.")
+
+
+def test_figures_say_how_many_layers_they_leave_out():
+    many = report({f"layer {k}": TWO_SIDED[:20, :4, :4] + k for k in range(7)}, bootstrap=False)
+    assert [name for name, picture in many.pictures() if "The first 6 of 7 layers are shown." in picture.see] == [
+        "contrasts", "predictions"
+    ]  # fmt: skip
 
 
 def test_figures_describe_themselves(found, monkeypatch, tmp_path):
