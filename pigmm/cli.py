@@ -338,7 +338,8 @@ def _report(options: argparse.Namespace) -> None:
         print(found.text(), end="")
         return
     found.write(output)
-    print(f"{output}: {len(found.layers)} layers of {len(found.runs)} runs, {len(found.warnings)} warnings")
+    layers, runs, warnings = len(found.layers), len(found.runs), len(found.warnings)
+    print(f"{output}: layers {layers}, runs {runs}, warnings {warnings}")
 
 
 def _list(options: argparse.Namespace) -> None:

@@ -150,7 +150,7 @@ def test_report(project, capsys):
     assert "fc (5 x 6)" in shown
     assert "Squared distance" in shown
     assert main(["report", "own.npz", "--layer", "fc", "--output", "own.html"]) == 0
-    assert capsys.readouterr().out == "own.html: 1 layers of 30 runs, 0 warnings\n"
+    assert capsys.readouterr().out == "own.html: layers 1, runs 30, warnings 0\n"
     assert (project / "own.html").read_text().startswith("<!DOCTYPE html>")
 
 
