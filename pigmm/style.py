@@ -33,7 +33,8 @@ PALETTE = sns.color_palette("colorblind")
 LAYER = {f"L{k + 1}": PALETTE[c] for k, c in enumerate((0, 1, 2, 4, 7, 9))}
 STYLE = {"gaussian": "-", "uniform": (0, (4, 1.5))}
 MARK = {False: "", True: "o"}  # without and with weight decay
-SHADE = dict(zip((10, 40, 160, 640), sns.color_palette("crest", 4), strict=True))
+# Not to the dark end of the palette, which is lost on a dark page.
+SHADE = dict(zip((10, 40, 160, 640), sns.color_palette("crest", as_cmap=True)([0.0, 0.25, 0.5, 0.75]), strict=True))
 TITLE = {"gaussian": "Gaussian start", "uniform": "uniform start"}
 WIDTH = 6.0  # inches: at phone width the 11 point type is still about 7 points
 
