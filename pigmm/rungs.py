@@ -30,7 +30,7 @@ from .irreps import Array, as_matrices, sufficient_statistics
 from .layout import STATISTICS, featured_layers
 from .models import GaussianMatrixModel
 from .moments import Moments
-from .symmetry import randomised_contrasts, symmetry_from_moments
+from .symmetry import CONTRAST_MATRIX, randomised_contrasts, symmetry_from_moments
 from .tables import unit
 
 if TYPE_CHECKING:
@@ -42,10 +42,6 @@ __all__ = [
 
 EIGHT = ("f2", "f4", "f7", "f8", "f10", "f5 - f13", "f11 - f13", "f12 - f13")
 """What separate relabelling of rows and columns forces to zero."""
-
-_EIGHT = np.zeros((8, STATISTICS))
-_EIGHT[range(8), [1, 3, 6, 7, 9, 4, 10, 11]] = 1
-_EIGHT[5:, 12] = -1
 
 
 def same_neurons(archive: Archive, layer: int) -> bool:
@@ -174,8 +170,9 @@ def living(archive: Archive, runs: str = "all") -> pd.DataFrame:
     for layer in featured_layers(archive.template):
         for epoch in range(archive.epochs + 1):
             moments = archive.features(epoch, layer, runs)
-            J = _EIGHT @ parameter_jacobian(moments.mean)
-            values, errors = _EIGHT @ _parameters(moments), np.sqrt(np.diag(J @ mean_covariance(moments) @ J.T))
+            J = CONTRAST_MATRIX @ parameter_jacobian(moments.mean)
+            values = CONTRAST_MATRIX @ _parameters(moments)
+            errors = np.sqrt(np.diag(J @ mean_covariance(moments) @ J.T))
             for name, value, error in zip(EIGHT, values, errors, strict=True):
                 rows.append({
                     "epoch": epoch, "layer": layer_name(layer), "joined": same_neurons(archive, layer),

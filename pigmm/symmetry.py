@@ -27,12 +27,14 @@ if TYPE_CHECKING:
 
     from .models import TwoSidedGaussian
 
-__all__ = ["SymmetryTest", "gaussian_p", "randomised_contrasts", "symmetry_from_moments", "symmetry_test"]
+__all__ = [
+    "CONTRAST_MATRIX", "SymmetryTest", "gaussian_p", "randomised_contrasts", "symmetry_from_moments", "symmetry_test",
+]  # fmt: skip
 
 CONTRASTS = ("x2", "x1 x2", "u1.u2", "u1.u3", "u2.u3", "x2^2 - A", "u3.u3 - A", "S.S - A")
-_L = np.zeros((8, STATISTICS))
-_L[range(8), [1, 3, 6, 7, 9, 4, 10, 11]] = 1
-_L[5:, 12] = -1
+CONTRAST_MATRIX = np.zeros((8, STATISTICS))  # times the 13 statistics
+CONTRAST_MATRIX[range(8), [1, 3, 6, 7, 9, 4, 10, 11]] = 1
+CONTRAST_MATRIX[5:, 12] = -1
 
 
 @dataclass(frozen=True, eq=False)
@@ -228,8 +230,8 @@ def symmetry_from_moments(moments: Moments) -> SymmetryTest:
     R = moments.count
     if R < 12:
         raise PigmmError.of("W", got=f"{R} matrices", allowed="at least 12 for eight contrasts (too few runs)")
-    values = _L @ moments.mean[:STATISTICS]
-    covariance = _L @ moments.comoment[:, :STATISTICS] @ _L.T / (R - 1) / R
+    values = CONTRAST_MATRIX @ moments.mean[:STATISTICS]
+    covariance = CONTRAST_MATRIX @ moments.comoment[:, :STATISTICS] @ CONTRAST_MATRIX.T / (R - 1) / R
     statistic, f = _statistic(values, covariance, R)
     p = float(stats.f.sf(f, 8, R - 8))
     return SymmetryTest(R, statistic, f, p, p, values, np.sqrt(np.diag(covariance)))

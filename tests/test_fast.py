@@ -99,6 +99,7 @@ CASES = [  # layer sizes, images, batch; at least 50 steps with these epochs
     ((9, 1, 1, 2), 60, 1, 1, {"learning_rate": 1e-2}),
     ((12, 100, 3), 90, 1000, 55, {}),  # a batch larger than the data
     ((784, 10, 10, 10), 100, 25, 13, {"levels": 255}),
+    ((30, 640, 640, 10), 100, 25, 13, {}),  # the widest of the published ensembles
 ]
 
 
