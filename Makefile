@@ -1,7 +1,7 @@
 # GNU make, any POSIX shell. Every path is relative, so that the checkout may lie in a folder with spaces in its name.
 .SUFFIXES:
 .DEFAULT_GOAL := help
-.PHONY: help book test lint bench archives lab clean
+.PHONY: help book slides class site pdf check test lint bench dist archives lab clean
 
 PY := .venv/bin/python
 READY := .venv/.installed
@@ -34,6 +34,21 @@ book: $(READY) ## build the book, executing every notebook: _build/html/index.ht
 	printf '%s\n' "$$now" > _build/.built; \
 	echo "the book is built: open _build/html/index.html"
 
+slides: book ## the slides of every chapter, readable offline: _build/slides/index.html
+	@$(PY) book/_make/slides.py
+
+class: $(READY) ## notebooks for students and for teachers: _build/class/
+	@$(PY) book/_make/class_kit.py
+
+site: book slides class ## one archive of everything, to be unpacked and opened anywhere: _build/pigmm-site.zip
+	@$(PY) book/_make/site.py
+
+pdf: book ## the whole book as one PDF; needs a Chromium: _build/pigmm.pdf
+	@$(PY) book/_make/pdf.py
+
+check: site ## look at every built page and slide in a real browser; needs a Chromium
+	@$(PY) -m pytest -q book/_checks
+
 test: $(READY) ## unit tests, doctests and every notebook
 	@$(PY) -m pytest --nbval-lax --nbval-current-env
 
@@ -42,6 +57,10 @@ lint: $(READY) ## ruff and mypy
 
 bench: $(READY) ## speed beside the published scripts' way of doing it
 	@$(PY) -m benchmarks
+
+dist: $(READY) ## wheel and source archive: dist/
+	@rm -rf dist
+	@$(PY) -m build --outdir dist .
 
 archives: $(READY) ## train the published archives again into archives/ (hours; make archives NAMES="digits" for some)
 	@.venv/bin/pigmm reproduce $(NAMES)
