@@ -13,6 +13,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from .listing import listed
 from .style import INK, LAYER, MARK, PALETTE, STYLE, TITLE, Picture, axes_grid, band, legend
 
 if TYPE_CHECKING:
@@ -22,6 +23,9 @@ __all__ = [
     "blocks", "curve", "distances", "effects", "grid", "key", "learning", "norms", "pairs", "ruler", "span", "spectra",
     "versus", "z_scores",
 ]  # fmt: skip
+
+_PLACE = {"start": "scheme", "decay": "decay", "layer": "layer", "epoch": "epoch"}  # what tables of numbers begin with
+_WHAT = {"start": "scheme", "decay": "decay", "what": "what", "epoch": "epoch"}
 
 
 def grid(table: pd.DataFrame, rows: int, height: float) -> tuple[Figure, Any, list[str]]:
@@ -134,6 +138,7 @@ def learning(table: pd.DataFrame) -> Picture:
         "What to see: how far the curves part, and how wide the bands are (the middle 80 % of networks). At the end "
         f"the mean test accuracy is {span(accuracy, 'mean', 3)}; its standard deviation over networks is "
         f"{span(accuracy, 'sd', 4)}.",
+        listed(chosen, _WHAT | {"mean": "mean", "st. dev.": "sd"}),
     )  # fmt: skip
 
 
@@ -159,6 +164,7 @@ def norms(table: pd.DataFrame) -> Picture:
         figure, f"Frobenius norm of every matrix by epoch, log scale. At the end: {versus(chosen, 'mean', ['what'])}.",
         f"What to see: whether the layers come to one norm (at the end {span(chosen, 'mean', 1)}), and how far "
         f"networks differ: their standard deviation in per cent of the mean is {span(tight, 'spread', 1)}.",
+        listed(chosen, _WHAT | {"mean": "mean", "st. dev.": "sd"}),
     )  # fmt: skip
 
 
@@ -188,6 +194,7 @@ def blocks(table: pd.DataFrame, unit: Mapping[str, float]) -> Picture:
         "What to see: decay narrows some kinds of coordinates more than others, and that is a change of shape. The "
         f"smallest at the end is that of the {low['parameter']} of {low['layer']}, {low['scheme']} start: "
         f"{low['y']:.2g} of the initial variance. Bands are 95 % confidence.",
+        listed(_ends(scaled), _PLACE | {"part": "parameter", "variance / initial": ("y", "e")}),
     )
 
 
@@ -206,6 +213,7 @@ def distances(table: pd.DataFrame) -> Picture:
         "What to see: solid lines are the whole distance, dotted ones what remains when the start may be rescaled. "
         f"At the end the distance is {span(table, 'w2_squared')}, the shape part {span(table, 'shape')}. Bands are "
         "95 % confidence.",
+        listed(table, _PLACE | {"W2 squared": ("w2_squared", "w2_squared_se"), "shape part": ("shape", "shape_se")}),
     )  # fmt: skip
 
 
@@ -224,6 +232,7 @@ def effects(table: pd.DataFrame) -> Picture:
         f"{versus(table, 'ratio_median', ['layer'], 3)}.",
         f"What to see: medians (solid) and leaders (dotted) need not move together. At the end the median is "
         f"{span(table, 'ratio_median', 3)}, the largest {span(table, 'ratio_max')}.",
+        listed(table, _PLACE | {"median": "ratio_median", "largest": "ratio_max", "median, if true": "ratio_noise"}),
     )  # fmt: skip
 
 
@@ -245,6 +254,7 @@ def z_scores(table: pd.DataFrame) -> Picture:
         f"z of the predictions by epoch, log scale. Largest at the end: {versus(table, 'z_max', ['layer'], 1)}.",
         "What to see: the dashed lines are what a true law would give. Root mean square at the end: "
         f"{span(table, 'z_rms', 1)}.",
+        listed(table, _PLACE | {"z, rms": "z_rms", "|z|, largest": "z_max"}),
     )
 
 
@@ -258,11 +268,11 @@ def pairs(tables: Mapping[str, Mapping[str, pd.DataFrame]]) -> Picture:
         axes[-1, column].set_xlabel("effect size, no decay")
         for ax, layer in zip(axes[:, column], layers, strict=True):
             table = tables[scheme][layer]
-            for listed, color, size, label in ((False, LAYER[layer], 3, "all 348"), (True, INK, 4, "the paper's 39")):
-                part = table[table["paper"].notna()] if listed else table
+            for few, color, size, label in ((False, LAYER[layer], 3, "all 348"), (True, INK, 4, "the paper's 39")):
+                part = table[table["paper"].notna()] if few else table
                 ax.plot(
-                    part["effect_0"].clip(lower=1e-3), part["effect_1"].clip(lower=1e-3), "s" if listed else "o",
-                    markersize=size, color=color, alpha=0.6, markerfacecolor="none" if listed else color, label=label,
+                    part["effect_0"].clip(lower=1e-3), part["effect_1"].clip(lower=1e-3), "s" if few else "o",
+                    markersize=size, color=color, alpha=0.6, markerfacecolor="none" if few else color, label=label,
                 )  # fmt: skip
             far = table.nlargest(8, "change")  # errors of all 348 would hide them
             ax.errorbar(far["effect_0"], far["effect_1"], xerr=far["se_0"], yerr=far["se_1"], fmt="none", ecolor=INK)
@@ -298,6 +308,7 @@ def ruler(table: pd.DataFrame) -> Picture:
         f"At the end: {versus(table, 'stretch', ['layer'])}.",
         "What to see: one is Gaussian; above it networks are loud and quiet, below it their norms are locked. At the "
         f"end {span(table, 'stretch')}. Bands are 95 % confidence.",
+        listed(table, _PLACE | {"measured / predicted": ("stretch", "stretch_se")}),
     )  # fmt: skip
 
 

@@ -15,6 +15,7 @@ import numpy as np
 import seaborn as sns
 from numpy.typing import ArrayLike
 
+from .listing import listed
 from .style import INK, LAYER, PALETTE, Picture, axes_grid, legend, scheme_grid, show
 
 if TYPE_CHECKING:
@@ -84,6 +85,7 @@ def initial_z(tables: Mapping[str, pd.DataFrame]) -> Picture:
     return Picture(
         figure, f"Dot plot of thirteen invariants at initialisation for each layer and scheme. {text}",
         f"What to see: {text} With correct errors about 95 % should.",
+        listed(tables, {"layer": "layer", "invariant": "name", "z": "z"}),
     )  # fmt: skip
 
 
@@ -106,7 +108,12 @@ def error_shrinkage(table: pd.DataFrame) -> Picture:
     low, high = table["runs"].min(), table["runs"].max()
     alt = f"Relative error against the number of networks from {low} to {high}, log-log: {'; '.join(ends)}."
     see = "What to see: points follow the lines (standard deviation / √R); four times the networks halve the error."
-    return Picture(figure, alt, see)
+    return Picture(
+        figure, alt, see,
+        listed(table, {
+            "invariant": "name", "networks": "runs", "relative error": ("error", "error_se"), "expected": "expected",
+        }),
+    )
 
 
 def agreement(tables: Mapping[str, pd.DataFrame]) -> Picture:

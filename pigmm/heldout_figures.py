@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .heldout import LAWS
+from .listing import listed
 from .style import INK, LAYER, MARK, STYLE, TITLE, Picture, axes_grid, band, legend, scheme_grid
 
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ def misfits(tables: Mapping[str, pd.DataFrame], decayed: bool = False) -> Pictur
         f"scale. {'; '.join(words)}.",
         "What to see: the joint misfit and the typical z need not move together; heavy tails widen errors and hide "
         f"what single averages would show. {bound}Bands are 95 % confidence; the dashed line is what a true law gives.",
+        listed(tables, {"layer": "layer", "epoch": "epoch", "misfit δ": ("delta", "delta_se"), "rms z": "z"}),
     )
 
 
@@ -89,6 +91,10 @@ def carried(tables: Mapping[str, Mapping[str, pd.DataFrame]]) -> Picture:
         f"Share of the squared joint misfit carried by the first invariants. {'; '.join(words)}.",
         "What to see: where a curve rises to the dashed line (90 %) at once, one graph carries the misfit; where it "
         "climbs slowly, many do. Bands are 95 % confidence.",
+        listed(
+            {f"{scheme} {layer}": table for scheme, layers in tables.items() for layer, table in layers.items()},
+            {"invariants": "terms", "the last is": "name", "share of δ²": ("share", "share_se")}, "matrix",
+        ),
     )
 
 
@@ -131,6 +137,10 @@ def norm_or_shape(tables: Mapping[str, pd.DataFrame]) -> Picture:
         f"{'; '.join(words)}.",
         f"What to see: without the norms at least four fifths of the joint misfit is still there in {len(grown)} of "
         f"{total} ensembles: the shape of the matrices is not Gaussian either. Bars are 95 % confidence.",
+        listed(tables, {
+            "ensemble": "ensemble", "spread of squared norms / Gaussian": ("spread", "spread_se"),
+            "misfit δ": ("delta", "delta_se"), "δ without norms": ("delta_shape", "delta_shape_se"),
+        }),
     )
 
 
@@ -203,4 +213,9 @@ def _by_law(
     for ax in axes[:, 0]:
         ax.set_ylabel("law")
     legend(axes[0, 0])
-    return Picture(figure, f"Held-out scores at {when} by law, with errors. {'; '.join(words)}.", see)
+    headings = {label: (column, f"{column}_se") for column, label in zip(columns, labels, strict=True)}
+    drawn = listed(
+        {scheme: table[table["law"].isin(laws)].replace({"law": NAMES}) for scheme, table in tables.items()},
+        {"layer": "layer", "law": "law", **headings, **({"in sample": "inside"} if nats else {})},
+    )
+    return Picture(figure, f"Held-out scores at {when} by law, with errors. {'; '.join(words)}.", see, drawn)

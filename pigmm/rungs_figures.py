@@ -6,10 +6,11 @@ As in :mod:`pigmm.figures` each function returns a :class:`~pigmm.style.Picture`
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap, LogNorm, SymLogNorm
@@ -17,11 +18,9 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 from scipy import stats
 
+from .listing import listed
 from .rungs import EIGHT, Snapshots
 from .style import INK, LAYER, PALETTE, STYLE, TITLE, Picture, axes_grid, band, legend
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 __all__ = ["alive", "class_rows", "eight", "label_gains", "nulls", "relabelled", "travels", "two_questions"]
 
@@ -124,6 +123,7 @@ def alive(tables: Mapping[str, pd.DataFrame]) -> Picture:
         f"What to see: coloured is alive, grey is dead, empty is not known. Of {len(tables)} matrices the step from 5 "
         f"to 13 lives in {counted['5 to 13']}, that from 2 to 5 in {counted['2 to 5']}, labels in "
         f"{counted['5 to labels']}.",
+        listed(tables, {"rung": "rung", "epoch": "epoch", "nats per network": "gain", "p": "p"}, "matrix"),
     )
 
 
@@ -170,6 +170,7 @@ def nulls(found: Snapshots, climbed: Mapping[str, pd.DataFrame]) -> Picture:
         f"Below: p-values by epoch and layer, {counts[0]} of {counts[1]} below 0.05 between different neurons{others}.",
         f"What to see: {text}. Below, thin lines are matrices between different neurons: {counts[0]} of {counts[1]} "
         f"values under 0.05, in long runs, for epochs remember each other{others}. Values under 1e-7 are drawn there.",
+        listed(climbed, {"layer": "layer", "epoch": "epoch", "p, F law": "p_13"}, "ensemble"),
     )  # fmt: skip
 
 
@@ -196,6 +197,7 @@ def eight(tables: Mapping[str, pd.DataFrame]) -> Picture:
         "Heatmaps of eight parameters in standard errors by epoch. Beyond four standard errors at the last epoch: "
         f"{text}.",
         f"What to see: what lives beyond four standard errors at the last epoch. {text}.",
+        listed(tables, {"parameter": "parameter", "epoch": "epoch", "value / standard error": "z"}, "matrix"),
     )  # fmt: skip
 
 
@@ -239,6 +241,10 @@ def label_gains(tables: Mapping[str, tuple[pd.DataFrame, pd.DataFrame]]) -> Pict
         f"Gain of labelled rows over five parameters by epoch, log scale, with the noise line at {noise:.3f}. {text}.",
         f"What to see: {text}; useless labels gain {noise:.3f}, the dashed line. Thin lines: what the mean weights of "
         "the classes gain alone. Bars: 95 % confidence.",
+        listed(
+            {scheme: kept for scheme, (_, kept) in tables.items()},
+            {"layer": "layer", "epoch": "epoch", "nats per network": ("gain", "se")},
+        ),
     )  # fmt: skip
 
 
@@ -269,6 +275,7 @@ def class_rows(tables: Mapping[str, pd.DataFrame]) -> Picture:
         figure, f"Mean and spread of the weights into each of {len(table)} classes, with 95 % bars. {text}.",
         f"What to see: the rows are no copies of each other. {text}. If rows were exchangeable all dots of a colour "
         "would agree.",
+        listed(tables, {"class": "class", "mean weight": ("mean", "se"), "spread of weights": ("spread", "se_spread")}),
     )  # fmt: skip
 
 
@@ -330,4 +337,7 @@ def travels(rows: list[Mapping[str, Any]]) -> Picture:
         "What to see: full bars are what a law without labels can see, pale ones what it cannot; the largest "
         f"pale part is {top['aware']:.2f} ± {top['se_aware']:.2f}, of {top['name']}. Error bars (of the full part): "
         "95 % confidence.",
+        listed(pd.DataFrame(rows), {
+            "matrix": "name", "blind to labels": ("blind", "se_blind"), "what labels add": ("aware", "se_aware"),
+        }),
     )  # fmt: skip

@@ -14,6 +14,7 @@ import numpy as np
 import seaborn as sns
 from matplotlib.axes import Axes
 
+from .listing import listed
 from .spectral import quarter_circle
 from .style import INK, PALETTE, SHADE, Picture, axes_grid, band, legend
 
@@ -75,6 +76,11 @@ def learning(tables: Mapping[int, pd.DataFrame], epoch: int) -> Picture:
         figure, f"Test error and training loss by epoch for each width, log scales. {text}",
         f"What to see: {text} Lines are medians, bands the middle 80 % of networks; the dotted line marks the epoch at "
         "which widths are compared.",
+        listed(
+            {f"{width}": table for width, table in tables.items()},
+            {"epoch": "epoch", "accuracy, mean": ("accuracy_mean", "accuracy_se"), "loss, median": "loss_median"},
+            "width",
+        ),
     )  # fmt: skip
 
 
@@ -108,6 +114,7 @@ def alive(table: pd.DataFrame, epoch: int) -> Picture:
         f"{', '.join(words)}.",
         "What to see: how far each of the live parameters moves from its start (grey line) at each width, and where "
         "rows and columns part from the bulk. Bands are 95 % confidence; above one unit the scale is logarithmic.",
+        listed(table, {"width": "width", "part": "part", "epoch": "epoch", "value / start": ("value", "se")}),
     )
 
 
@@ -142,6 +149,10 @@ def movement(table: pd.DataFrame, epochs: Sequence[int]) -> Picture:
         figure, f"Movement since the start against the width, log-log. {'; '.join(words)}.",
         "What to see: dashed lines are what steps of one size with random signs would give, without a free parameter; "
         "dotted lines have the slope of the lazy regime. The grey line is the noise floor; bars are 95 % confidence.",
+        listed(table[table["epoch"].isin(epochs)], {
+            "width": "width", "epoch": "epoch", "change of a weight": ("delta", "delta_se"),
+            "random signs": "walk", "W2 squared": ("w2_squared", "se"), "noise floor": "floor",
+        }),
     )  # fmt: skip
 
 
@@ -165,6 +176,7 @@ def distances(table: pd.DataFrame, epoch: int) -> Picture:
         f"After epoch {epoch}: {'; '.join(words)}.",
         "What to see: the movement of the law as a share of what was there, at every width; dashed lines are the noise "
         "floors, which differ with the width and the number of networks.",
+        listed(table, {"width": "width", "epoch": "epoch", "share": ("share", "share_se")}),
     )  # fmt: skip
 
 
@@ -199,6 +211,10 @@ def misfit(table: pd.DataFrame) -> Picture:
         figure, f"Effect sizes of 43 predictions against the width, log-log. {'; '.join(words)}.",
         f"What to see: the largest effect after epoch {epochs[-1]} is {' and '.join(ends)}; the dashed line is the "
         "root mean square that a true law would show with as many networks. Bars are 95 % confidence.",
+        listed(table, {
+            "width": "width", "epoch": "epoch", "median": ("median", "median_se"), "90 %": ("high", "high_se"),
+            "largest": ("largest", "largest_se"), "of": "leader", "noise": "noise",
+        }),
     )  # fmt: skip
 
 
@@ -234,6 +250,7 @@ def effects(table: pd.DataFrame, names: Sequence[str]) -> Picture:
         figure, f"Effects of {len(names)} predictions with their sign against the width. {'; '.join(words)}.",
         f"What to see: the effects that are largest in the widest layer. {words[0]}. The scale is linear up to 0.1; "
         "bars are 95 % confidence.",
+        listed(table[table["name"].isin(names)], {"graph": "name", "width": "width", "effect": ("effect", "se")}),
     )  # fmt: skip
 
 
@@ -267,6 +284,10 @@ def rulers(table: pd.DataFrame, names: Sequence[str]) -> Picture:
         figure, f"Relative miss, resolution and stretch against the width, log-log. {'; '.join(words)}.",
         "What to see: an effect is the product of the upper two over the lowest. Where the middle curve rises, the "
         "same percentage of error is more spreads in a wide layer than in a narrow one.",
+        listed(table[table["name"].isin(names)], {
+            "graph": "name", "width": "width", "relative miss": ("miss", "miss_se"),
+            "prediction / predicted spread": "resolution", "spread / predicted spread": "stretch",
+        }),
     )  # fmt: skip
 
 

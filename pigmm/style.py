@@ -16,11 +16,13 @@ from typing import Any, NamedTuple
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
+from .listing import fold
 from .storage import write_whole
 
 __all__ = [
@@ -49,16 +51,17 @@ _RC: Any = {
 
 
 class Picture(NamedTuple):
-    """A figure, its description for screen readers, and the sentence that says what to see."""
+    """A figure, its description for screen readers, the sentence that says what to see, and perhaps its numbers."""
 
     figure: Figure
     alt: str
     see: str
+    numbers: pd.DataFrame | None = None
 
 
 def show(picture: Picture, name: str) -> None:
-    """Display a picture as SVG with its alt text and sentence; also save it if PIGMM_OUTPUT names a folder."""
-    from IPython.display import SVG, Markdown, display
+    """Display a picture as SVG with its alt text, sentence and numbers; also save it if PIGMM_OUTPUT names a folder."""
+    from IPython.display import HTML, SVG, Markdown, display
 
     buffer = io.StringIO()
     picture.figure.savefig(buffer, format="svg", bbox_inches="tight", metadata={"Date": None, "Creator": None})
@@ -68,6 +71,8 @@ def show(picture: Picture, name: str) -> None:
         write_whole(Path(folder) / "figures" / f"{name}.svg", svg.encode())
     display(SVG(svg), metadata={"image/svg+xml": {"alt": picture.alt}})
     display(Markdown(f"*{picture.see}*"))
+    if picture.numbers is not None:
+        display(HTML(fold(picture.numbers, name.replace("-", " "))))
 
 
 def axes_grid(rows: int, columns: int, height: float, **options: Any) -> tuple[Figure, Any]:

@@ -10,12 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 from matplotlib.axes import Axes
 
+from .listing import listed
 from .style import INK, LAYER, PALETTE, STYLE, TITLE, Picture, axes_grid, band, legend, scheme_grid
 
 if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = ["curves", "distances", "drift", "gains", "misses", "predictions", "variances"]
+
+_PLACE = {"layer": "layer", "epoch": "epoch"}
 
 
 def _by_layer(ax: Axes, table: pd.DataFrame, column: str, style: str = "-", error: str | None = None) -> None:
@@ -55,6 +58,10 @@ def curves(tables: Mapping[str, pd.DataFrame]) -> Picture:
     return Picture(
         figure, f"Test accuracy and training loss by epoch, median and middle 80 % of networks. {text}",
         f"What to see: most networks learn within a few epochs, and a few stay behind. {text} Bands: the middle 80 %.",
+        listed(tables, {
+            "epoch": "epoch", "accuracy, median": "accuracy_median", "accuracy, mean": ("accuracy_mean", "accuracy_se"),
+            "loss, median": "loss_median", "dead": "dead",
+        }),
     )  # fmt: skip
 
 
@@ -86,7 +93,9 @@ def drift(tables: Mapping[str, pd.DataFrame]) -> Picture:
     end = int(last["epoch"].max())
     text = f"The largest change by epoch {end}, in initial spreads ± standard error: {'; '.join(words)}."
     see = f"What to see: {text} The scale is linear up to one and logarithmic beyond; error bars are 95 % confidence."
-    return Picture(figure, f"Bars for thirteen invariants, three layers, each scheme. {text}", see)
+    ends = {scheme: table[table["epoch"] == table["epoch"].max()] for scheme, table in tables.items()}
+    drawn = listed(ends, {"layer": "layer", "invariant": "name", "change / spread": ("shift", "shift_se")})
+    return Picture(figure, f"Bars for thirteen invariants, three layers, each scheme. {text}", see, drawn)
 
 
 def variances(tables: Mapping[str, pd.DataFrame], unit: Mapping[str, float]) -> Picture:
@@ -113,6 +122,10 @@ def variances(tables: Mapping[str, pd.DataFrame], unit: Mapping[str, float]) -> 
         f"Variances of row sums, column sums and bulk by epoch over the initial variance; last: {', '.join(words)}.",
         "What to see: for independent entries the three would be equal; where they part, the weights of one neuron "
         "are correlated. Bands are 95 % confidence.",
+        listed(
+            {scheme: t[t["parameter"].isin([name for name, _, _ in kinds])] for scheme, t in tables.items()},
+            {"layer": "layer", "parameter": "parameter", "epoch": "epoch", "variance": ("value", "se")},
+        ),
     )  # fmt: skip
 
 
@@ -150,6 +163,7 @@ def misses(tables: Mapping[str, pd.DataFrame]) -> Picture:
         f"Root-mean-square effect size of 348 predictions of three laws by epoch, log scale. {'; '.join(words)}.",
         "What to see: where the upper curve stands above the other two, correlations between weights are needed to "
         "predict; the dashed line is what a true law would show.",
+        listed(tables, _PLACE | {label: f"miss_{name}" for name, label, _, _ in laws}),
     )  # fmt: skip
 
 
@@ -172,6 +186,7 @@ def gains(tables: Mapping[str, pd.DataFrame]) -> Picture:
         f"{'; '.join(words)}; noise alone: below {noise:.3f}.",
         "What to see: where a curve leaves the dashed noise level behind, independent weights are refuted; dotted "
         "curves have only five parameters.",
+        listed(tables, _PLACE | {"13 parameters": ("gain_13", "se"), "5 parameters": "gain_5"}),
     )
 
 
@@ -201,6 +216,10 @@ def predictions(tables: Mapping[str, pd.DataFrame]) -> Picture:
         f"{'; '.join(words)}.",
         "What to see: solid lines are the median (top) and root mean square (bottom) over 348 invariants, dotted ones "
         "the largest; the grey lines are what a true law would give.",
+        listed(tables, _PLACE | {
+            "effect, median": "ratio_median", "effect, largest": "ratio_max", "z, rms": "z_rms",
+            "|z|, largest": "z_max",
+        }),
     )
 
 
@@ -220,4 +239,5 @@ def distances(tables: Mapping[str, pd.DataFrame]) -> Picture:
         "Squared Wasserstein distance of the fitted law from the exact initial one by epoch, log scale. At the last "
         f"epoch (± standard error): {'; '.join(words)}.",
         "What to see: how far each layer's law has moved; below the dashed line a distance is only noise.",
+        listed(tables, _PLACE | {"W2 squared": ("w2_squared", "se"), "noise floor": "floor"}),
     )

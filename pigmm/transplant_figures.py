@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from .listing import listed
 from .replacements import KINDS_SHOWN, PLAIN
 from .style import INK, LAYER, PALETTE, TITLE, Picture, band, legend, scheme_grid
 
@@ -81,6 +82,10 @@ def survival(
         f"Dot plot of mean test accuracy under {len(conditions)} conditions, a mark for each choice of layers {what}: "
         f"{text}.",
         f"What to see: {text}. The dashed line is guessing; bars are 95 % confidence of the mean.",
+        listed(
+            {start: t[(t["fraction"] == 1) & t["condition"].isin(conditions)] for start, t in tables.items()},
+            {"layers": "layers", "condition": "condition", "accuracy": ("mean", "se")},
+        ),
     )
 
 
@@ -137,4 +142,8 @@ def paths(
         f"Accuracy against the distance from the own matrix on straight lines to others. {'; '.join(words)}.",
         f"What to see: going from the own {layers[0]} to a sample, more than half of what is above guessing is lost by "
         f"this share of the way: {', '.join(lost)}. At one distance, directions differ.",
+        listed(
+            {start: t[t["condition"].isin(KINDS_SHOWN)] for start, t in tables.items()},
+            {"layers": "layers", "condition": "condition", "share of the way": "fraction", "accuracy": ("mean", "se")},
+        ),
     )

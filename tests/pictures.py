@@ -11,6 +11,10 @@ def check_picture(picture, name, monkeypatch, tmp_path):
     assert picture.see.startswith("What to see: ")
     assert "nan" not in picture.alt + picture.see
     assert picture.figure.get_size_inches()[0] <= 6.5
+    if picture.numbers is not None:
+        assert len(picture.numbers) > 0
+        assert not picture.numbers.isin(["nan"]).any(axis=None)
+        assert picture.numbers.columns.is_unique
     drawn = [ax for ax in picture.figure.axes if ax.get_label() != "<colorbar>" and not ax.images]
     assert any(ax.get_xlabel() for ax in drawn)
     shown = []
@@ -18,6 +22,7 @@ def check_picture(picture, name, monkeypatch, tmp_path):
     monkeypatch.setenv("PIGMM_OUTPUT", str(tmp_path))
     style.show(picture, name)
     assert shown[0][1]["metadata"]["image/svg+xml"]["alt"] == picture.alt
+    assert ("Numbers of this figure" in getattr(shown[-1][0][0], "data", "")) == (picture.numbers is not None)
     svg = (tmp_path / "figures" / f"{name}.svg").read_text()
     assert "<svg" in svg
     assert not re.search(r"<!--|<dc:date>", svg)

@@ -174,6 +174,12 @@ def test_remote_loads_are_found(text, css, count):
     assert len(extension("offline").remote_loads(text, css)) == count
 
 
+def test_references_have_roles_that_hold():
+    page = '<div role="list" class="citation-list">\n<div class="citation" id="id1" role="doc-biblioentry"><p role="note">'
+    mended = '<div class="citation-list">\n<div class="citation" id="id1"><p role="note">'
+    assert extension("accessible").mend(page) == mended
+
+
 @pytest.mark.parametrize(("metadata", "built"), [({"image/svg+xml": {"alt": 'A "red" dot'}}, True), ({}, False)])
 def test_alt_text_reaches_the_page_or_fails_the_build(tmp_path, metadata, built):
     svg = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 2 2"><circle cx="1" cy="1" r="1" fill="red"/></svg>'
