@@ -9,8 +9,8 @@ all pages have been read. What a chapter wrote is kept with its page from then o
 
 Cells with a tag ``claim-KEY`` get this as their id, and cards link to them. A check that fails, a claim about which
 no chapter speaks, a chapter without results and a row without its cell are red on the page, and a warning in every
-build, which fails it. Every notebook in the table of contents is a chapter; one that has nothing to say about claims
-hands over none.
+build, which fails it. Every notebook of ``notebooks/`` in the table of contents is a chapter; one that has nothing to
+say about claims hands over none.
 """
 
 import json
@@ -89,7 +89,7 @@ def merge(app, env, docnames, other):
 def keep_results(app, doctree):
     """Keep what the notebook just read has written, now or when its outputs were cached, and mark its cells."""
     docname = app.env.docname
-    if Path(app.env.doc2path(docname)).suffix != ".ipynb":
+    if Path(app.env.doc2path(docname)).suffix != ".ipynb" or not docname.startswith("notebooks/"):
         return
     folder = Path(os.environ["PIGMM_RESULTS"])
     files = {path.parent.name: path for path in folder.glob("*/results.json")}
