@@ -38,6 +38,7 @@ _HOME = {
     "train": "ensemble",
 }
 _MODULES = {path.stem for path in Path(__file__).parent.glob("*.py") if not path.stem.startswith("_")}
+_EXTRAS = {"matplotlib": "figures", "seaborn": "figures", "pandas": "figures", "torch": "train", "numba": "fast"}
 __all__ = ["__version__", *sorted(_HOME)]
 
 
@@ -45,7 +46,15 @@ def __getattr__(name: str) -> Any:
     if name in _HOME:
         return getattr(importlib.import_module(f"pigmm.{_HOME[name]}"), name)
     if name in _MODULES:
-        return importlib.import_module(f"pigmm.{name}")
+        try:
+            return importlib.import_module(f"pigmm.{name}")
+        except ModuleNotFoundError as error:
+            if extra := _EXTRAS.get((error.name or "").split(".")[0]):
+                from .errors import PigmmError
+
+                fix = f'Install it: pip install "pigmm[{extra}]"'
+                raise PigmmError.of(f"pigmm.{name} needs {error.name}, which is not installed", fix=fix) from error
+            raise
     raise AttributeError(f"module 'pigmm' has no attribute {name!r}")
 
 

@@ -55,7 +55,13 @@ BOOTSTRAPS = 1000
 
 @dataclass(frozen=True)
 class Step:
-    """One step of the selection: the largest residual, its critical value, and the invariant that was taken in."""
+    """One step of the selection: the largest residual, its critical value, and the invariant that was taken in.
+
+    Examples
+    --------
+    >>> Step("01.01.01.01", 5.2, 3.1, "01.01.01.01", 0.04).taken
+    '01.01.01.01'
+    """
 
     largest: str
     z: float
@@ -78,6 +84,31 @@ class Action:
     runs : number of matrices it was fitted to
     steps : the selection, step by step
     draws, seed : how covariances are sampled; None where they are exact
+
+    Examples
+    --------
+    >>> W = np.random.default_rng(0).uniform(-1, 1, size=(400, 4, 4))
+    >>> action = fit_action(W, ["01.01.01.01"])
+    >>> action.couplings.shape, action.errors.shape, action.strengths.shape, action.counterterms.shape
+    ((1,), (1,), (1,), (5,))
+    >>> bool(action.information > 0), action.exists, len(action.history)
+    (True, True, 0)
+
+    To first order, on the graph that the action has (exact) and on another one:
+
+    >>> graphs = ["01.01.01.01", "01.01.01.02"]
+    >>> bool(np.isclose(action.predict(graphs)[0], (W**4).sum(axis=(1, 2)).mean()))
+    True
+    >>> action.deviation(graphs).shape, action.deviation_errors(graphs).shape
+    ((2,), (2,))
+    >>> left, errors = action.residuals(W, graphs)
+    >>> bool(abs(left[0]) < 1e-9 < errors[1])
+    True
+
+    To all orders:
+
+    >>> action.exact(draws=1000).samples.shape[1:], action.sample(5).shape
+    ((4, 4), (5, 4, 4))
     """
 
     base: Law
@@ -176,7 +207,10 @@ class Action:
         return growth(self)[0] < 0 if self.graphs else True
 
     def exact(self, draws: int = 4000, seed: int = 0) -> MaximumEntropyLaw:
-        """The law of maximum entropy with the same averages, to all orders; PigmmError if there is none."""
+        """The law of maximum entropy with the same averages, to all orders; PigmmError if there is none.
+
+        ``draws`` as in :func:`pigmm.maxent.maximum_entropy`.
+        """
         from .maxent import maximum_entropy
 
         return maximum_entropy(self, draws, seed)

@@ -66,6 +66,55 @@ class Archive:
     Layers are numbered like the paper's L1, L2, ...: layer 0 joins the first two hidden layers, the last one leads to
     the output.  Epoch 0 is initialisation; negative epochs count from the end.  ``runs`` arguments choose ``"all"``
     networks or the ``"alive"`` ones.
+
+    Examples
+    --------
+    What was trained, and what each network did:
+
+    >>> import pigmm
+    >>> archive = pigmm.load("digits")
+    >>> archive.runs, archive.epochs, archive.layers, archive.config.dataset
+    (200, 20, ((10, 10), (10, 10), (10, 10)), 'digits')
+    >>> archive.loss.shape, archive.train_accuracy.shape, archive.test_accuracy.shape
+    ((200, 20), (200, 21), (200, 21))
+    >>> archive.accuracy.shape, archive.norms.shape, archive.dead_units.shape
+    ((200,), (200, 21, 4), (200, 21, 3))
+    >>> archive.count("alive") == int(archive.alive.sum())
+    True
+
+    Laws fitted to it, and tests of them:
+
+    >>> archive.model(epoch=20, layer=0).parameters.shape, archive.simple(epoch=0, layer=1).shape
+    ((13,), (10, 10))
+    >>> archive.two_sided(layer=-1).shape, archive.labelled().mu.shape
+    ((10, 64), (10,))
+    >>> list(archive.comparison(graphs=["01.12.20", "01.01.01.01"])["name"])
+    ['01.12.20', '01.01.01.01']
+    >>> 0 <= archive.joint().pvalue <= 1, 0 <= archive.symmetry().pvalue <= 1
+    (True, True)
+
+    Moments over networks, of which all that is made, and histograms:
+
+    >>> archive.features(20, 0).mean.shape, archive.change(20, 0).mean.shape, archive.path(20, 0).mean.shape
+    ((374,), (374,), (39,))
+    >>> archive.bipartite(20, -1).mean.shape, archive.singular_values(20, -1).mean.shape
+    ((48,), (10,))
+    >>> archive.eigenvalues(20, 0).mean.shape, int(archive.spectrum(20, 0)[0].sum())
+    ((10,), 2000)
+
+    Raw weights, where they are kept:
+
+    >>> archive.weight_epochs, archive.weights(20, 0).shape, archive.film(0).shape
+    ((0, 1, 20), (200, 10, 10), (8, 21, 10, 10))
+
+    Files:
+
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> path = Path(tempfile.mkdtemp()) / "copy.npz"
+    >>> saved = archive.save(path)
+    >>> Archive.load(path).runs, Archive.merge([archive]).runs
+    (200, 200)
     """
 
     template: EnsembleConfig
@@ -264,7 +313,7 @@ class Archive:
         ``model`` may be a law, taken as known, or one of GaussianMatrixModel (the default of square layers),
         TwoSidedGaussian (that of the others) and SimpleGaussian, fitted to these networks.  ``graphs`` chooses among
         the 361 invariants of degree 1 to 4 of square layers, or the 48 bipartite ones of others; ``layer=-1`` is the
-        input layer.
+        input layer.  ``bootstrap`` ensembles give family-wise p-values, as there.
         """
         from .gaussianity import add_bootstrap, bootstrap_z, comparison_table
 

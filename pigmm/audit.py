@@ -50,7 +50,15 @@ __all__ = [
 
 @dataclass(frozen=True, eq=False)
 class Report:
-    """Outcome of :func:`audit`: the audits by name."""
+    """Outcome of :func:`audit`: the audits by name.
+
+    Examples
+    --------
+    >>> from pigmm import load
+    >>> report = audit(load("digits"), epochs=[20], permutations=99)
+    >>> 0 < report.pvalue <= 1, report.table.columns.tolist()[:2]
+    (True, ['check', 'statistics'])
+    """
 
     parts: dict[str, Audit]
 
@@ -161,6 +169,12 @@ def symmetry_through_training(archive: Archive, epochs: Sequence[int] | None = N
     One row an epoch and layer (epochs first): T² of :func:`pigmm.symmetry_test` and its p-value by the F law, which is
     approximate.  Snapshots of one training are not independent, so the p-values are joined by :func:`cauchy`.  Only
     matrices between different neurons are tested: of recurrent and residual networks the output matrix.
+
+    Examples
+    --------
+    >>> from pigmm import load
+    >>> symmetry_through_training(load("digits"), epochs=[0, 10, 20]).pvalue > 0.001
+    True
     """
     _check_archive(archive)
     layers = _separate(archive)
@@ -178,7 +192,7 @@ def symmetry_through_training(archive: Archive, epochs: Sequence[int] | None = N
 
 
 def cauchy(pvalues: ArrayLike) -> float:
-    """One p-value from many that may depend on each other: the Cauchy combination.
+    """One p-value from many ``pvalues`` that may depend on each other: the Cauchy combination.
 
     ``mean(tan(pi (1/2 - p)))`` is nearly standard Cauchy in its upper tail under almost any dependence.
 
@@ -211,6 +225,12 @@ def symmetry_of_snapshots(
         The same R in all, at least 12; D at least 4.
     permutations : at least 99; one costs about a millisecond for 1000 matrices of size 10
     seed : int
+
+    Examples
+    --------
+    >>> W = np.random.default_rng(0).normal(size=(3, 50, 4, 4))      # three epochs, 50 runs
+    >>> symmetry_of_snapshots(W, permutations=99).pvalue > 0.01
+    True
     """
     given: Mapping[str, Any] = layers if isinstance(layers, Mapping) else {"W": layers}
     generator(seed, permutations, 99)

@@ -108,7 +108,7 @@ class Claim:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Claim:
-        """The inverse of :meth:`to_dict`.
+        """The inverse of :meth:`to_dict`, from its ``values``.
 
         Examples
         --------
@@ -125,7 +125,7 @@ def _plain(measures: Iterable[Measure]) -> list[dict[str, Any]]:
 
 
 def measured(value: float, error: float | None = None) -> str:
-    """A number with its standard error, two digits of the error.
+    """A number, ``value``, with its standard error, two digits of the error.
 
     Examples
     --------

@@ -31,7 +31,7 @@ PARAMETERS = (
     "f12 symmetric", "f13 antisymmetric",
 )  # fmt: skip
 HELP = {
-    "dataset": "digits (bundled), mnist, fashion-mnist or cifar10",
+    "dataset": "digits come with the package; others:",
     "hidden": "widths of the hidden layers, separated by commas",
     "init": "gaussian or uniform",
     "weight_decay": "L2 coefficient",
@@ -76,8 +76,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    from pigmm.config import EnsembleConfig
+    from pigmm.config import DATASETS, EnsembleConfig
 
+    words = {**HELP, "dataset": f"{HELP['dataset']} {', '.join(name for name in DATASETS if name != 'digits')}"}
     parser = argparse.ArgumentParser(prog="pigmm", description="Gaussian laws for ensembles of neural networks.")
     parser.add_argument("--version", action="version", version=f"pigmm {__version__}")
     commands = parser.add_subparsers(required=True, metavar="command")
@@ -88,7 +89,7 @@ def _parser() -> argparse.ArgumentParser:
         shown = ",".join(map(str, value)) if name == "hidden" else value
         train.add_argument(
             "--" + name.replace("_", "-"), dest=name, metavar=name.upper(), default=value,
-            type=_widths if name == "hidden" else type(value), help=f"{HELP[name]} (default: {shown})",
+            type=_widths if name == "hidden" else type(value), help=f"{words[name]} (default: {shown})",
         )  # fmt: skip
     train.add_argument("--device", default="cpu", help="cpu, cuda, or several such as cuda:0,cuda:1 (default: cpu)")
     train.add_argument("--workers", type=int, help="processes (default: one for each core)")
@@ -222,7 +223,9 @@ def _run(options: argparse.Namespace) -> None:
 
 def _calibrate(options: argparse.Namespace) -> None:
     from pigmm import calibration
+    from pigmm.tables import require_pandas
 
+    require_pandas()  # said now, not after the work
     result = calibration.study(
         options.ensembles or tuple(calibration.ENSEMBLES), options.runs, options.repeats, dim=options.dim,
         seed=options.seed, workers=options.workers, output=options.output, progress=not options.quiet,
@@ -320,7 +323,9 @@ def _transplant(options: argparse.Namespace) -> None:
 def _audit(options: argparse.Namespace) -> None:
     from pigmm.audit import audit
     from pigmm.shelf import load
+    from pigmm.tables import require_pandas
 
+    require_pandas()  # said now, not after the work
     report = audit(load(options.archive))
     print(report.table.to_string(index=False, float_format=lambda value: f"{value:.4g}"))
     print(f"all of them: p = {report.pvalue:.3g} (Bonferroni)")

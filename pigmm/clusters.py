@@ -21,7 +21,15 @@ RETRIES = 2  # of a task that fails for no reason of ours: a shared folder that 
 
 
 def check_client(client: Any) -> None:
-    """Refuse what is not a connected Dask client whose methods wait for their results."""
+    """Refuse what is not a connected Dask client whose methods wait for their results.
+
+    Examples
+    --------
+    >>> check_client("localhost:8786")
+    Traceback (most recent call last):
+    ...
+    pigmm.errors.PigmmError: client: ...
+    """
     try:
         kind = importlib.import_module("distributed").Client
     except ImportError:

@@ -9,17 +9,50 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, NamedTuple
 
 from pigmm.errors import PigmmError, nearest
 
-__all__ = ["ARCHITECTURES", "DATASETS", "INITS", "EnsembleConfig"]
+__all__ = ["ARCHITECTURES", "DATASETS", "INITS", "EnsembleConfig", "Images"]
 
-DATASETS = {"digits": (64, 10), "mnist": (784, 10), "fashion-mnist": (784, 10), "cifar10": (3072, 10)}
-"""Name of each dataset → (inputs, classes), so that shapes are known without opening a file."""
 
-ROWS = {"digits": 8, "mnist": 28, "fashion-mnist": 28}
-"""Pixels in a row of each dataset whose bytes run row by row; those of CIFAR-10 come colour by colour."""
+class Images(NamedTuple):
+    """What is known of a dataset without opening a file.
+
+    Parameters
+    ----------
+    inputs, classes : pixels of an image, and labels
+    levels : the highest value of a pixel, from 0 on
+    train, test : numbers of images
+    loader : the function that reads them, such as ``"pigmm.datasets.read_idx"``
+        Of the name and the data folder; it returns training images (n, inputs) as bytes, their labels, and the same
+        for testing.
+    row : pixels in a row where bytes run row by row, else 0
+    share : of pixels above zero, for estimates of memory
+
+    Examples
+    --------
+    >>> DATASETS["mnist"].inputs, DATASETS["mnist"].row
+    (784, 28)
+    """
+
+    inputs: int
+    classes: int
+    levels: int
+    train: int
+    test: int
+    loader: str
+    row: int = 0
+    share: float = 1.0
+
+
+DATASETS = {
+    "digits": Images(64, 10, 16, 1500, 297, "pigmm.datasets.read_digits", row=8, share=0.55),
+    "mnist": Images(784, 10, 255, 60_000, 10_000, "pigmm.datasets.read_idx", row=28, share=0.2),
+    "fashion-mnist": Images(784, 10, 255, 60_000, 10_000, "pigmm.datasets.read_idx", row=28),
+    "cifar10": Images(3072, 10, 255, 50_000, 10_000, "pigmm.datasets.read_cifar"),  # its bytes come colour by colour
+}
+"""All datasets by name: the one place where they are written down."""
 
 ARCHITECTURES = ("mlp", "recurrent", "residual")
 """``mlp``: different neurons on the two sides of every matrix; in the other two a hidden matrix W joins a layer to
@@ -70,6 +103,8 @@ class EnsembleConfig:
     (0,)
     >>> EnsembleConfig.from_dict(config.to_dict()) == config
     True
+    >>> config.networks, config.steps, config.run_numbers, len(config.digest())
+    ('networks 784-40-40-10', 1, range(0, 100), 16)
     >>> EnsembleConfig(architecture="recurrent", hidden=(12, 12)).shapes      # U, W, V
     ((12, 8), (12, 12), (10, 12))
     >>> EnsembleConfig(init="gausian")
@@ -112,13 +147,14 @@ class EnsembleConfig:
     @property
     def layer_sizes(self) -> tuple[int, ...]:
         """Neurons of every layer, from inputs to classes; the inputs of a recurrent network are one row of pixels."""
-        inputs, classes = DATASETS[self.dataset]
-        return (inputs // self.steps, *self.hidden, classes)
+        images = DATASETS[self.dataset]
+        return (images.inputs // self.steps, *self.hidden, images.classes)
 
     @property
     def steps(self) -> int:
         """How many pieces an image is read in: the rows of the image for a recurrent network, else 1."""
-        return DATASETS[self.dataset][0] // ROWS[self.dataset] if self.architecture == "recurrent" else 1
+        images = DATASETS[self.dataset]
+        return images.inputs // images.row if self.architecture == "recurrent" else 1
 
     @property
     def networks(self) -> str:
@@ -172,7 +208,7 @@ class EnsembleConfig:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> EnsembleConfig:
-        """The inverse of :meth:`to_dict`; fields left out take their defaults, unknown ones are refused."""
+        """The inverse of :meth:`to_dict`: ``values`` left out take their defaults, unknown ones are refused."""
         if not isinstance(values, Mapping):
             raise PigmmError.of("config", got=values, allowed="a mapping of field names to values")
         known = [field.name for field in fields(cls)]
@@ -229,9 +265,10 @@ def _same_neurons(config: EnsembleConfig) -> None:
     """Refuse shapes in which a hidden matrix cannot join a layer to itself."""
     widths, name = config.hidden, f"hidden, of a {config.architecture} network"
     if config.architecture == "recurrent":
-        if config.dataset not in ROWS:
+        if not DATASETS[config.dataset].row:
+            by_row = [name for name, images in DATASETS.items() if images.row]
             raise PigmmError.of(
-                "dataset, of a recurrent network", got=config.dataset, allowed=", ".join(map(repr, ROWS)),
+                "dataset, of a recurrent network", got=config.dataset, allowed=", ".join(map(repr, by_row)),
                 fix="A recurrent network reads an image row by row; these images come colour by colour.",
             )  # fmt: skip
         if len(widths) != 2 or widths[0] != widths[1]:

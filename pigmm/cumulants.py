@@ -301,7 +301,13 @@ def cumulant_from_means(graphs: Graphs, means: Mapping[str, ArrayLike]) -> Array
 
 @dataclass(frozen=True, eq=False)
 class Estimate:
-    """Values measured on an ensemble and their standard errors, (n,) each."""
+    """Values measured on an ensemble and their standard errors, (n,) each.
+
+    Examples
+    --------
+    >>> Estimate(np.array([0.3]), np.array([0.1])).z.round(9)
+    array([3.])
+    """
 
     value: Array
     se: Array

@@ -57,7 +57,14 @@ _SOURCES: dict[str, tuple[str, str, dict[str, str]]] = {
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """Images as bytes, one row each, and their labels. A network sees x = 2 p/levels − 1, so background is −1."""
+    """Images as bytes, one row each, and their labels. A network sees x = 2 p/levels − 1, so background is −1.
+
+    Examples
+    --------
+    >>> data = load_dataset("digits")
+    >>> data.name, data.train_images.dtype, data.classes, len(data.digest)
+    ('digits', dtype('uint8'), 10, 64)
+    """
 
     name: str
     train_images: Bytes
@@ -104,11 +111,9 @@ def load_dataset(name: str, root: str | os.PathLike[str] | None = None) -> Datas
 
 @lru_cache(maxsize=2)
 def _load(name: str, root: Path) -> Dataset:
-    if name == "digits":
-        parts, levels = _digits(), 16
-    else:
-        parts, levels = (_cifar if name == "cifar10" else _idx)(name, root), 255
-    inputs, classes = DATASETS[name]
+    inputs, classes, levels = DATASETS[name][:3]
+    module, _, loader = DATASETS[name].loader.rpartition(".")
+    parts = getattr(importlib.import_module(module), loader)(name, root)
     train_images, train_labels, test_images, test_labels = parts
     for images, labels in ((train_images, train_labels), (test_images, test_labels)):
         if images.shape != (len(labels), inputs) or not len(labels) or labels.max() >= classes:
@@ -124,7 +129,13 @@ def _load(name: str, root: Path) -> Dataset:
 
 
 def cache_folder() -> Path:
-    """The folder of this package among the platform's caches."""
+    """The folder of this package among the platform's caches.
+
+    Examples
+    --------
+    >>> cache_folder().name
+    'pigmm'
+    """
     if sys.platform == "win32":
         base = os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local"
     elif sys.platform == "darwin":
@@ -135,7 +146,13 @@ def cache_folder() -> Path:
 
 
 def data_folder() -> Path:
-    """Where image files are looked for: ``$PIGMM_DATA``, else ``data`` in the cache folder."""
+    """Where image files are looked for: ``$PIGMM_DATA``, else ``data`` in the cache folder.
+
+    Examples
+    --------
+    >>> isinstance(data_folder(), Path)
+    True
+    """
     chosen = os.environ.get("PIGMM_DATA")
     return Path(chosen).expanduser().absolute() if chosen else cache_folder() / "data"
 
@@ -150,18 +167,21 @@ def require(module: str) -> Any:
         ) from error
 
 
-def _digits() -> list[NDArray[Any]]:
+def read_digits(name: str, root: Path) -> list[NDArray[Any]]:
+    """The images and labels of scikit-learn's digits: training, then testing."""
     bunch = require("sklearn.datasets").load_digits()
     order = np.random.default_rng(0).permutation(len(bunch.target))  # the bundled order goes by writer
     images, labels = bunch.data[order].astype(np.uint8), bunch.target[order]
     return [images[:1500], labels[:1500], images[1500:], labels[1500:]]
 
 
-def _idx(name: str, root: Path) -> list[NDArray[Any]]:
+def read_idx(name: str, root: Path) -> list[NDArray[Any]]:
+    """The images and labels of MNIST and its relatives, from four IDX files."""
     return [_parse_idx(*_fetch(name, root, file)) for file in _IDX]
 
 
-def _cifar(name: str, root: Path) -> list[NDArray[Any]]:
+def read_cifar(name: str, root: Path) -> list[NDArray[Any]]:
+    """The images and labels of CIFAR-10, from its six batches."""
     images, labels = [], []
     for file in _SOURCES[name][2]:
         path, content = _fetch(name, root, file)

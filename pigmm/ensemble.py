@@ -66,8 +66,8 @@ def train(
         Those made with other versions, data or backends are set aside in a folder of their own, and used again there.
     checkpoint_dir : folder for checkpoints, instead of ``pigmm/checkpoints`` in the platform's cache folder
     chunk : runs trained as one stack, at most; chosen by size by default
-    output : where to save the archive before the checkpoints are removed; by default it is only returned
     checkpoint_seconds : least time between two checkpoints of a running chunk, written at ends of epochs
+    output : where to save the archive before the checkpoints are removed; by default it is only returned
     backend : "auto", "torch" or "compiled"
         The kernel of :mod:`pigmm.fast`, compiled by numba, trains plain networks on a CPU several times as fast as
         torch. "auto" takes it where it can. Starts and batches are the same; rounding differs, so that single networks
@@ -77,6 +77,10 @@ def train(
         :func:`pigmm.memory.estimate_memory`. It does not rule the workers of a ``client``.
     wait : wait for another process that trains this configuration, instead of raising
         If it has written ``output`` in the meantime, that archive is returned.
+
+    Returns
+    -------
+    Archive
 
     Raises
     ------

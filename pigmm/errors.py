@@ -40,7 +40,7 @@ class PigmmError(ValueError):
 
 
 def nearest(name: object, choices: Iterable[str]) -> str:
-    """A sentence that offers the valid name closest to a misspelt one, or an empty string.
+    """A sentence that offers the one of ``choices`` closest to a misspelt name, or an empty string.
 
     Examples
     --------

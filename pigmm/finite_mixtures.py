@@ -46,6 +46,12 @@ class AnyScale:
     >>> base = TwoSidedGaussian([0, 1, 1, 1, 1], (2, 2))
     >>> AnyScale(base, np.array([0.5, 1.5]), np.array([0.5, 0.5])).predict(["01.01+01.01"]).round(9)  # (n² + 2n) E[s²]
     array([30.])
+
+    Examples
+    --------
+    >>> W, same = base.sample(2), AnyScale(base, np.array([1.0]), np.array([1.0]))
+    >>> same.log_likelihood(W) - base.log_likelihood(W)
+    array([0., 0.])
     """
 
     base: MatrixLaw
@@ -66,8 +72,7 @@ class AnyScale:
 
 
 def scaled_expectation(graphs: Any, base: MatrixLaw, first: float, second: float) -> Array:
-    """Expectations, (n,), under a Gaussian law with a random scale whose first two moments are these.
-
+    """Expectations, (n,), under a Gaussian law ``base`` with a random scale whose moments are ``first``, ``second``.
     Up to degree 4 the expectation at a fixed scale s is a quadratic function of s, and at s = 0 the value at the mean.
 
     Examples
@@ -176,6 +181,11 @@ class Populations:
     >>> quiet, loud = (TwoSidedGaussian([0, v, v, v, v], (2, 2)) for v in (0.5, 1.5))
     >>> Populations((quiet, loud), np.array([0.5, 0.5])).predict(["01.01+01.01"]).round(9)
     array([30.])
+
+    Examples
+    --------
+    >>> Populations((quiet, loud), np.array([0.5, 0.5])).log_likelihood(np.ones((3, 2, 2))).shape
+    (3,)
     """
 
     laws: tuple[TwoSidedGaussian, ...]

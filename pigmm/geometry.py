@@ -35,6 +35,12 @@ class Embedding:
 
     ``coordinates`` (n, dimensions), in units of weight; ``kept``: share of the positive eigenvalues that they hold;
     ``stress``: root of the sum of squared misses over the sum of squared distances; ``eigenvalues`` (n,), descending.
+
+    Examples
+    --------
+    >>> plane = embed([[0, 1, 1], [1, 0, 1], [1, 1, 0]])
+    >>> plane.coordinates.shape, round(plane.kept, 9), round(plane.stress, 9)
+    ((3, 2), 1.0, 0.0)
     """
 
     coordinates: Array
@@ -99,7 +105,14 @@ def embed(distances: ArrayLike, dimensions: int = 2) -> Embedding:
 
 @dataclass(frozen=True, eq=False)
 class Path:
-    """Length of a path through laws against the straight way: see :func:`path`.  All in units of weight."""
+    """Length of a path through laws against the straight way: see :func:`path`.  All in units of weight.
+
+    Examples
+    --------
+    >>> way = Path(steps=np.array([3.0, 4.0]), straight=5.0, corrected=None)
+    >>> way.length, round(way.directness, 3)
+    (7.0, 0.714)
+    """
 
     steps: Array
     straight: float
@@ -157,7 +170,15 @@ def path(laws: Sequence[MatrixLaw], floors: ArrayLike | None = None) -> Path:
 
 @dataclass(frozen=True, eq=False)
 class Trajectory:
-    """The laws of an archive, layer by layer and within a layer epoch by epoch, with the labels of each."""
+    """The laws of an archive, layer by layer and within a layer epoch by epoch, with the labels of each.
+
+    Examples
+    --------
+    >>> import pigmm
+    >>> training = trajectory(pigmm.load("digits"))
+    >>> len(training.of("L1")), training.epochs[:3]
+    (21, (0, 1, 2))
+    """
 
     laws: tuple[MatrixLaw, ...] = field(repr=False)
     layers: tuple[str, ...]
@@ -215,7 +236,15 @@ def contributions(training: Trajectory, start: Mapping[str, MatrixLaw] | None = 
     """Which part moved: the squared distance from the start split by block, a row an epoch and layer.
 
     Columns ``epoch``, ``layer``, ``mean`` and the blocks (see :func:`pigmm.w2_by_block`), in squared weights.
-    ``start`` gives a law for each layer; by default the fitted law of its first epoch.
+    ``training`` is a :func:`trajectory`; ``start`` gives a law for each layer, by default the fitted one of its first
+    epoch.
+
+    Examples
+    --------
+    >>> import pigmm
+    >>> table = contributions(trajectory(pigmm.load("digits")))
+    >>> table.columns.tolist(), float(table["mean"][0])
+    (['epoch', 'layer', 'mean', 'V0', 'VH', 'V2', 'V3'], 0.0)
     """
     first = dict(zip(reversed(training.layers), reversed(training.laws), strict=True)) if start is None else start
     if missing := set(training.layers) - set(first):

@@ -81,6 +81,11 @@ class InvariantGraph:
     ((0, 0), (1, 2), (2, 3))
     >>> InvariantGraph.from_name("I17").name, InvariantGraph.from_name("00.00.01").label
     ('00.00.01', 'I17')
+
+    Examples
+    --------
+    >>> g.connected, g.paper_index, InvariantGraph("I17").paper_index
+    (False, None, 17)
     """
 
     name: str
@@ -278,6 +283,10 @@ def invariant_graphs(degree: int) -> tuple[InvariantGraph, ...]:
     degree : int
         1 … 6; the first call takes about 0.6 s for degree 5 and 5 s for degree 6.
 
+    Returns
+    -------
+    tuple of InvariantGraph
+
     Raises
     ------
     PigmmError
@@ -303,6 +312,10 @@ def bipartite_graphs(degree: int) -> tuple[InvariantGraph, ...]:
     ----------
     degree : int
         1 … 6.
+
+    Returns
+    -------
+    tuple of InvariantGraph
 
     Raises
     ------

@@ -91,6 +91,13 @@ class HeldOut:
         What each law leaves unexplained, one row an invariant: ``name``, and a z for each law.
     chosen : dict
         The invariants that the quartic law ("action") and the "shape" law of each fit have in their exponents.
+
+    Examples
+    --------
+    >>> W = TwoSidedGaussian([0, 1, 1, 1, 1], (4, 4)).sample(100)
+    >>> found = held_out(W, quartic=False, couplings=0)
+    >>> found.nats.shape[0], len(found.left), "5" in set(found.table["law"])
+    (100, 43, True)
     """
 
     table: pd.DataFrame

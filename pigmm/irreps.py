@@ -27,10 +27,26 @@ Array = NDArray[np.float64]
 def as_matrices(W: ArrayLike, *, square: bool = False, min_dim: int = 1, min_runs: int = 1) -> Array:
     """A batch of finite real matrices as float64 ``(R, M, N)``; one matrix becomes a batch of one.
 
+    Parameters
+    ----------
+    W : array_like, (R, M, N) or (M, N)
+    square : bool
+        Whether M and N must be equal.
+    min_dim, min_runs : int
+        The least M and N, and the least R, that are allowed.
     Raises
     ------
     PigmmError
         Names the shape, dtype or first non-finite matrix when the input cannot be such a batch.
+
+    Examples
+    --------
+    >>> as_matrices([[1, 2], [3, 4]]).shape
+    (1, 2, 2)
+    >>> as_matrices([[1, 2], [3, 4]], min_runs=2)
+    Traceback (most recent call last):
+    ...
+    pigmm.errors.PigmmError: W: got 1 matrices; allowed: at least 2 (too few runs)
     """
     try:
         if np.ma.is_masked(W):
@@ -71,7 +87,13 @@ def as_matrices(W: ArrayLike, *, square: bool = False, min_dim: int = 1, min_run
 
 @dataclass(frozen=True)
 class Block:
-    """One isotypic block: ``copies`` copies of an irrep of dimension ``dim``."""
+    """One isotypic block: ``copies`` copies of an irrep of dimension ``dim``.
+
+    Examples
+    --------
+    >>> Diagonal(10).blocks[1]
+    Block(name='VH', copies=3, dim=9)
+    """
 
     name: str
     copies: int
@@ -79,14 +101,35 @@ class Block:
 
 
 class Decomposition(Protocol):
-    """What the block laws need of a decomposition."""
+    """What the block laws need of a decomposition: the verbs that all of them have.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> W = np.random.default_rng(0).normal(size=(5, 4, 4))
+    >>> for decomposition in (Diagonal(4), TwoSided(4, 4), Pooled(4, 4), LabelledRows(4, 4)):
+    ...     parts = decomposition.project(W)
+    ...     size = sum(block.copies * block.dim for block in decomposition.blocks)
+    ...     print(decomposition.shape, size, np.allclose(decomposition.recombine(parts), W))
+    (4, 4) 16 True
+    (4, 4) 16 True
+    (4, 4) 16 True
+    (4, 4) 16 True
+    """
 
     @property
-    def shape(self) -> tuple[int, int]: ...
+    def shape(self) -> tuple[int, int]:
+        """(M, N) of the matrices."""
+
     @property
-    def blocks(self) -> tuple[Block, ...]: ...
-    def project(self, W: Array) -> tuple[Array, ...]: ...
-    def recombine(self, parts: tuple[Array, ...]) -> Array: ...
+    def blocks(self) -> tuple[Block, ...]:
+        """The blocks, in the order of :meth:`project`."""
+
+    def project(self, W: Array) -> tuple[Array, ...]:
+        """One array (R, copies, width) for each block; together they have the norm of W."""
+
+    def recombine(self, parts: tuple[Array, ...]) -> Array:
+        """The matrices with these parts: the inverse of :meth:`project`."""
 
 
 def _centre(x: Array) -> Array:
@@ -179,6 +222,11 @@ class TwoSided(_Rectangular):
 
     Coordinates: ``s/sqrt(MN)``, centred row sums over ``sqrt(N)``, centred column sums over ``sqrt(M)``, and the
     doubly centred matrix.
+
+    Examples
+    --------
+    >>> [(block.name, block.dim) for block in TwoSided(3, 5).blocks]
+    [('00', 1), ('rows', 2), ('columns', 4), ('bulk', 8)]
     """
 
     @property
@@ -209,7 +257,13 @@ class TwoSided(_Rectangular):
 
 @dataclass(frozen=True)
 class Pooled(_Rectangular):
-    """The mean of all entries, and everything else: the decomposition behind independent entries."""
+    """The mean of all entries, and everything else: the decomposition behind independent entries.
+
+    Examples
+    --------
+    >>> Pooled(3, 4).blocks
+    (Block(name='00', copies=1, dim=1), Block(name='rest', copies=1, dim=11))
+    """
 
     @property
     def blocks(self) -> tuple[Block, ...]:
@@ -231,8 +285,14 @@ class LabelledRows:
 
     Both blocks have M = ``labelled`` copies.  With ``labels="columns"`` the matrices are N x M and their columns carry
     the labels.
-    """
 
+    Examples
+    --------
+    >>> LabelledRows(3, 4).blocks
+    (Block(name='average', copies=3, dim=1), Block(name='contrasts', copies=3, dim=3))
+    >>> LabelledRows(3, 4, labels="columns").shape
+    (4, 3)
+    """
     labelled: int
     exchangeable: int
     labels: str = "rows"

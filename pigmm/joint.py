@@ -26,6 +26,12 @@ class JointTest:
 
     ``directions`` of their ``invariants``-dimensional space could be tested; ``pvalue`` is that of
     ``T² (R − k)/(k (R − 1))`` under F(k, R − k), with k the directions and R the runs.
+
+    Examples
+    --------
+    >>> test = joint_test(TwoSidedGaussian([0.1, 0.2, 0.3, 0.2, 0.2], (5, 7)).sample(300, seed=0))
+    >>> test.invariants, test.runs, 1 <= test.directions <= 43
+    (43, 300, True)
     """
 
     statistic: float
@@ -115,7 +121,13 @@ def joint_test(W: ArrayLike | Moments, shape: tuple[int, int] | None = None, *, 
 
 
 def bipartite_moments(W: Array) -> Moments:
-    """Moments of the 48 bipartite invariants of degree 1 to 4, with all co-moments."""
+    """Moments of the 48 bipartite invariants of degree 1 to 4, with all co-moments.
+
+    Examples
+    --------
+    >>> bipartite_moments(np.ones((5, 2, 3))).mean.shape
+    (48,)
+    """
     return Moments.of(evaluate(archived_bipartite(), W), len(archived_bipartite()))
 
 

@@ -115,6 +115,15 @@ def steps(laws: Mapping[str, MatrixLaw], R: int) -> pd.DataFrame:
     -------
     DataFrame
         ``small``, ``large``, ``statistic`` = 2 (log L_large - log L_small), ``dof``, ``p_chi2``.
+
+    Examples
+    --------
+    >>> W = TwoSidedGaussian([0.0, 1.0, 3.0, 1.0, 1.0], shape=(5, 5)).sample(200, seed=0)
+    >>> steps(fits(W, ["independent", "two-sided", "diagonal"]), 200)[["small", "large", "dof"]]
+             small      large  dof
+    0  independent  two-sided    3
+    1    two-sided   diagonal    8
+    2  independent   diagonal   11
     """
     R = checked_runs(R, 3)
     rows = []

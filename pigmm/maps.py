@@ -27,7 +27,19 @@ PART = {
 
 
 def training_map(training: Trajectory, plane: Embedding) -> Picture:
-    """The laws of a training as paths in the plane, one a layer, with dots at some epochs: see :func:`pigmm.embed`."""
+    """The laws of a training as paths in the plane, one a layer, with dots at some epochs.
+
+    ``plane`` is the :func:`pigmm.geometry.embed` of their distances.
+
+    Examples
+    --------
+    >>> import pigmm
+    >>> from pigmm.geometry import embed, trajectory
+    >>> training = trajectory(pigmm.load("digits"), layers=[0])
+    >>> picture = training_map(training, embed(pigmm.distance_matrix(training.laws)))
+    >>> picture.alt.split(",")[0]
+    'Map of the laws of 21 snapshots'
+    """
     figure, axes = axes_grid(1, 1, 4.2)
     ax, words = axes[0, 0], []
     layers, epochs, last = np.array(training.layers), np.array(training.epochs), max(training.epochs)
@@ -58,7 +70,16 @@ def training_map(training: Trajectory, plane: Embedding) -> Picture:
 
 
 def contributions(table: pd.DataFrame) -> Picture:
-    """Squared distance from the start by epoch, stacked by block, a panel a layer: the table of `geometry`."""
+    """Squared distance from the start by epoch, stacked by block, a panel a layer: the table of `geometry`.
+
+    Examples
+    --------
+    >>> import pigmm
+    >>> from pigmm import geometry
+    >>> picture = contributions(geometry.contributions(geometry.trajectory(pigmm.load("digits"), layers=[0])))
+    >>> picture.alt.split(",")[0]
+    'Stacked areas: squared Wasserstein distance from the start by epoch'
+    """
     layers = list(table["layer"].unique())
     parts = [name for name in table.columns if name not in ("epoch", "layer")]
     figure, axes = axes_grid(1, len(layers), 3.2, sharex=True)

@@ -68,6 +68,14 @@ class Tilt:
     weights : array, (n,): they sum to one
     gain : float: relative entropy of the tilted law from the Gaussian one, in nats for each matrix
     effective : float: effective sample size as a share of n, 0 if no weights reach the target
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from pigmm.action import fit_action
+    >>> tilt = reweight(fit_action(np.random.default_rng(1).normal(size=(400, 4, 4)), ["01.01.01.01"]), 1000)
+    >>> tilt.weights.shape, tilt.gain < 0.1
+    ((1000,), True)
     """
 
     theta: Array
@@ -161,6 +169,21 @@ class MaximumEntropyLaw:
     samples, weights : arrays, (n, M, N) and (n,): nearly independent draws, and weights that make the averages exact
     effective : share of samples of p0 that count when reweighted at once: near 1, perturbation theory is good
     steps : number of intermediate laws on the way
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from pigmm.action import fit_action
+    >>> W = np.random.default_rng(0).uniform(-1, 1, size=(400, 4, 4))
+    >>> law = maximum_entropy(fit_action(W, ["01.01.01.01"]), 1000)
+    >>> 0 < law.gain, law.couplings.shape, law.theta.shape
+    (True, (1,), (6,))
+    >>> law.predict(["01.01.01.01"]).shape, law.predict_errors(["01.01.01.01"]).shape
+    ((1,), (1,))
+    >>> bool(law.log_likelihood(W).mean() > law.action.base.log_likelihood(W).mean()), law.tilt(W).shape
+    (True, (400,))
+    >>> law.sample(3, seed=1).shape
+    (3, 4, 4)
     """
 
     action: Action

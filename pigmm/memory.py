@@ -22,9 +22,6 @@ _MAIN = 340e6  # the same without optimisers: a process that only collects what 
 _DIGITS = 100e6  # scikit-learn, which brings these images
 _COMPILER = 60e6  # numba and LLVM, with kernels that are compiled already
 _CUDA = 3e9  # allowed for, not measured: torch's CUDA libraries and their context
-# Training and test images, and the share of pixels above zero, which the compiled kernel packs in three bytes each.
-IMAGES = {"digits": (1500, 297, 0.55), "mnist": (60_000, 10_000, 0.2), "fashion-mnist": (60_000, 10_000, 1.0),
-           "cifar10": (50_000, 10_000, 1.0)}  # fmt: skip
 _MATRICES = 16  # arrays of D x D numbers that evaluating all invariants has at once
 _BLOCK = 1 << 16  # numbers in each of these, at least
 
@@ -141,15 +138,16 @@ def fit_memory(
 
 def _sizes(config: EnsembleConfig) -> tuple[int, int]:
     """Training images and bytes in each."""
-    return IMAGES[config.dataset][0], DATASETS[config.dataset][0]
+    return DATASETS[config.dataset].train, DATASETS[config.dataset].inputs
 
 
 def _data(config: EnsembleConfig, device: str, backend: str) -> float:
     """The images as they are read, and what reading takes for a moment, or the form in which they are trained on."""
-    train, test, share = IMAGES[config.dataset]
-    pixels = _sizes(config)[1]
-    whole = (train + test) * pixels
-    held = 3 * share * whole + train * pixels if backend == "compiled" else whole
+    images = DATASETS[config.dataset]
+    train, pixels = _sizes(config)
+    whole = (train + images.test) * pixels
+    packed = 3 * images.share * whole  # three bytes for each pixel above zero
+    held = packed + train * pixels if backend == "compiled" else whole
     library = _DIGITS if config.dataset == "digits" else 0
     return library + whole + max(1.4 * train * pixels, held if device == "cpu" else 0)
 

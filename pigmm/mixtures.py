@@ -141,6 +141,14 @@ class ScaleMixture:
     >>> law = ScaleMixture(TwoSidedGaussian([0, 1, 1, 1, 1], (4, 5)), "matrix", 0.5)
     >>> law.expectation(["01.01", "01.01+01.01"]).round(9)
     array([ 20., 660.])
+
+    Examples
+    --------
+    >>> law.shape, law.hidden.shape, law.deviation(["01.01", "01.01+01.01"]).round(9)
+    ((4, 5), (4, 5), array([  0., 220.]))
+    >>> W = law.sample(100, seed=0)
+    >>> bool(law.log_likelihood(W).mean() > law.base.log_likelihood(W).mean())
+    True
     """
 
     base: TwoSidedGaussian

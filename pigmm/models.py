@@ -48,6 +48,14 @@ class GaussianMatrixModel(MatrixLaw):
     ((13,), 10)
     >>> bool((abs(fitted.parameters - truth.parameters) < 4 * truth.parameter_errors(500)).all())
     True
+
+    The parameters by block, in the order f1 ... f13:
+
+    >>> law = GaussianMatrixModel.from_parameters([0.5, 0.1, 2, 0, 3, 4, 1, 0, 5, 0, 6, 7, 8], dim=6)
+    >>> law.mean_trivial, law.cov_trivial.tolist()
+    (array([0.5, 0.1]), [[2.0, 0.0], [0.0, 3.0]])
+    >>> law.cov_standard.tolist(), law.var_symmetric, law.var_antisymmetric
+    ([[4.0, 1.0, 0.0], [1.0, 5.0, 0.0], [0.0, 0.0, 6.0]], 7.0, 8.0)
     """
 
     parameters: Array
@@ -75,7 +83,17 @@ class GaussianMatrixModel(MatrixLaw):
 
     @classmethod
     def from_statistics(cls, mean: ArrayLike, covariance: ArrayLike, dim: int) -> GaussianMatrixModel:
-        """Fit from the ensemble mean (13,) and population covariance (13, 13) of the sufficient statistics."""
+        """Fit from the ensemble mean (13,) and population covariance (13, 13) of the sufficient statistics.
+
+        Examples
+        --------
+        >>> from pigmm.irreps import sufficient_statistics
+        >>> W = np.random.default_rng(0).normal(size=(50, 6, 6))
+        >>> t = sufficient_statistics(W)
+        >>> law = GaussianMatrixModel.from_statistics(t.mean(axis=0), np.cov(t.T, bias=True), dim=6)
+        >>> bool(np.allclose(law.parameters, GaussianMatrixModel.fit(W).parameters))
+        True
+        """
         f = np.array(mean, dtype=np.float64)
         C = np.asarray(covariance)
         f[2:5] = C[0, 0], C[0, 1], C[1, 1]  # centred second moments: no cancellation
@@ -83,7 +101,7 @@ class GaussianMatrixModel(MatrixLaw):
 
     @classmethod
     def from_parameters(cls, f: ArrayLike, dim: int) -> GaussianMatrixModel:
-        """The law with parameters f1 ... f13."""
+        """The law with parameters f = (f1, ..., f13), shape (13,)."""
         return cls(np.asarray(f), dim)
 
     @property
@@ -158,11 +176,24 @@ class TwoSidedGaussian(MatrixLaw):
     ``Cov(W_ij, W_kl) = p + q d_ik + r d_jl + s d_ik d_jl`` with ``s = vrc``, ``q = (vr - vrc)/N``,
     ``r = (vc - vrc)/M``, ``p = (v00 - vr - vc + vrc)/(MN)``.
 
+    Parameters
+    ----------
+    parameters : array, (5,)
+        m, v00, vr, vc, vrc.
+    shape : (M, N)
+
+    Raises
+    ------
+    PigmmError
+        For a wrong count, non-finite numbers, a side below 2 or a negative variance.
+
     Examples
     --------
     >>> law = TwoSidedGaussian([0.1, 0.2, 0.3, 0.4, 0.5], shape=(3, 7))
-    >>> law.sample(2, seed=0).shape
-    (2, 3, 7)
+    >>> W = law.sample(2000, seed=0)
+    >>> errors = law.parameter_errors(2000)
+    >>> bool((abs(TwoSidedGaussian.fit(W).parameters - law.parameters) < 4 * errors).all())
+    True
     >>> TwoSidedGaussian([0.1, 0.2, 0.3, 0.4, 0.5], shape=(5, 5)).to_diagonal().parameters
     array([0.5, 0. , 0.2, 0. , 0.5, 0.4, 0. , 0. , 0.3, 0. , 0.5, 0.5, 0.5])
     """
@@ -220,9 +251,24 @@ class TwoSidedGaussian(MatrixLaw):
 class SimpleGaussian(MatrixLaw):
     """Independent entries of one mean and one variance: 2 parameters, any M x N.
 
+    Parameters
+    ----------
+    mean, variance : float
+    shape : (M, N); a single number stands for a square
+
+    Raises
+    ------
+    PigmmError
+        For numbers that are not finite, a negative variance, or a side below 2.
+
     Examples
     --------
     >>> law = SimpleGaussian(0.0, 0.1, shape=(10, 10))
+    >>> fitted = SimpleGaussian.fit(law.sample(1000, seed=0))
+    >>> bool(abs(fitted.variance - 0.1) < 4 * law.parameter_errors(1000)[1])
+    True
+    >>> law.to_two_sided().parameters
+    array([0. , 0.1, 0.1, 0.1, 0.1])
     >>> law.to_diagonal().parameters[[0, 2, 12]]
     array([0. , 0.1, 0.1])
     """
@@ -290,12 +336,18 @@ class LabelledRowGaussian(MatrixLaw):
         Which side is labelled.  With "columns" the law is that of the transposed, N x M matrices, such as the first
         layer of a network, where columns are pixels and rows are exchangeable neurons.
 
+    Raises
+    ------
+    PigmmError
+        For shapes that do not fit, matrices that are not symmetric, or an indefinite B or B + N A.
+
     Examples
     --------
     >>> import numpy as np
     >>> W = np.random.default_rng(0).normal(size=(200, 3, 8))
-    >>> LabelledRowGaussian.fit(W).parameters.shape
-    (15,)
+    >>> law = LabelledRowGaussian.fit(W)
+    >>> law.parameters.shape, law.parameter_errors(200).shape
+    ((15,), (15,))
     >>> LabelledRowGaussian.fit(W, labels="columns").shape, LabelledRowGaussian.fit(W, labels="columns").mu.shape
     ((3, 8), (8,))
     """

@@ -32,6 +32,15 @@ class Moments:
     >>> whole, parts = Moments.of(x, axes=2), Moments.of(x[:3], axes=2).merge(Moments.of(x[3:], axes=2))
     >>> bool(np.allclose(whole.comoment, parts.comoment)), parts.count
     (True, 7)
+
+    Examples
+    --------
+    >>> archive = Moments.of(np.random.default_rng(0).normal(size=(5, 100, 3)), axes=1)     # five epochs, 100 runs
+    >>> last = archive.at(4).take([0, 2])
+    >>> last.mean.shape, bool((last.standard_error() < 0.15).all())
+    ((2,), True)
+    >>> Moments.from_arrays(whole.arrays("x"), "x").count
+    7
     """
 
     count: int
@@ -41,7 +50,7 @@ class Moments:
 
     @classmethod
     def of(cls, features: Array, axes: int) -> Moments:
-        """Moments of ``features`` (..., R, p); R may be zero."""
+        """Moments of ``features`` (..., R, p), the first ``axes`` with co-moments; R may be zero."""
         count = features.shape[-2]
         mean = features.sum(axis=-2) / max(count, 1)
         deviation = features - mean[..., None, :]
@@ -49,7 +58,7 @@ class Moments:
         return cls(count, mean, comoment, (deviation * deviation).sum(axis=-2))
 
     def merge(self, other: Moments) -> Moments:
-        """Moments of the runs of both."""
+        """Moments of the runs of both, of these and of those of ``other``."""
         count = self.count + other.count
         if count == 0:
             return self
@@ -64,7 +73,7 @@ class Moments:
         )
 
     def at(self, *index: int) -> Moments:
-        """The moments at one place of the leading axes."""
+        """The moments at one place, ``index``, of the leading axes."""
         return Moments(self.count, self.mean[index], self.comoment[index], self.squares[index])
 
     def take(self, features: Sequence[int]) -> Moments:
@@ -86,7 +95,7 @@ class Moments:
 
     @classmethod
     def from_arrays(cls, arrays: dict[str, Array], prefix: str) -> Moments:
-        """The inverse of :meth:`arrays`."""
+        """The inverse of :meth:`arrays` with the same ``prefix``."""
         mean, comoment, squares = (
             np.asarray(arrays[f"{prefix}/{part}"], dtype=np.float64) for part in ("mean", "comoment", "squares")
         )

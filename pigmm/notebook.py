@@ -44,7 +44,14 @@ FIELDS = (
 
 @dataclass(frozen=True)
 class Settings:
-    """The checked parameters of a notebook: one configuration per initialisation scheme, and the extras."""
+    """The checked parameters of a notebook: one configuration per initialisation scheme, and the extras.
+
+    Examples
+    --------
+    >>> chosen = settings({"profile": "class", "init": "uniform", "runs": 20, "epochs": 2})
+    >>> chosen.profile, list(chosen.configs), chosen.extras
+    ('class', ['uniform'], {})
+    """
 
     profile: str
     configs: dict[str, EnsembleConfig]
@@ -124,7 +131,16 @@ def _injected(namespace: Mapping[str, Any]) -> list[str]:
 
 
 def ensembles(chosen: Settings) -> dict[str, Archive]:
-    """The archive of each scheme, published or trained now, announced in one line each."""
+    """The archive of each scheme of the ``chosen`` settings, published or trained now, announced in one line each.
+
+    Examples
+    --------
+    >>> archives = ensembles(settings({"profile": "paper", "init": "uniform"}))
+    uniform start: published archive mnist-uniform
+    ...
+    >>> list(archives)
+    ['uniform']
+    """
     archives = {}
     for scheme, config in chosen.configs.items():
         archives[scheme] = open_archive(config, workers=chosen.workers)
@@ -132,12 +148,32 @@ def ensembles(chosen: Settings) -> dict[str, Archive]:
 
 
 def collection(chosen: Settings, configs: Mapping[str, EnsembleConfig]) -> dict[str, Archive]:
-    """Several archives by label, such as "width 40": each published, or trained with the chosen number of workers."""
+    """Several archives by label, such as "width 40": each published, or trained with the chosen number of workers.
+
+    ``configs`` maps labels to configurations; ``chosen`` is what :func:`settings` gave.
+
+    Examples
+    --------
+    >>> from pigmm import load
+    >>> archives = collection(settings({"profile": "paper"}), {"on digits": load("digits").config})
+    on digits: published archive digits
+    ...
+    """
     return {label: open_archive(config, workers=chosen.workers, label=label) for label, config in configs.items()}
 
 
 def ensemble(namespace: Mapping[str, Any], extras: Iterable[str] = ()) -> Archive:
-    """The one archive that a notebook's parameters describe; with ``init`` left at "both", the Gaussian one."""
+    """The one archive that a notebook's parameters describe; with ``init`` left at "both", the Gaussian one.
+
+    ``namespace`` and ``extras`` as in :func:`settings`.
+
+    Examples
+    --------
+    >>> ensemble({"profile": "paper", "init": "uniform"}).config.init
+    uniform start: published archive mnist-uniform
+    ...
+    'uniform'
+    """
     chosen = settings(namespace, extras)
     return open_archive(next(iter(chosen.configs.values())), workers=chosen.workers)
 
@@ -145,7 +181,23 @@ def ensemble(namespace: Mapping[str, Any], extras: Iterable[str] = ()) -> Archiv
 def open_archive(
     config: EnsembleConfig, *, workers: int | None = None, announce: bool = True, label: str = ""
 ) -> Archive:
-    """The published archive with exactly this configuration, else one from the cache, else train it and cache it."""
+    """The published archive with exactly this configuration, else one from the cache, else train it and cache it.
+
+    Parameters
+    ----------
+    config : EnsembleConfig
+    workers : int, optional
+        Processes, if it must be trained: see :func:`pigmm.train`.
+    announce : bool
+        Whether to print which of the three it was, after ``label``.
+    label : str
+
+    Examples
+    --------
+    >>> from pigmm import load
+    >>> open_archive(load("digits").config, announce=False).runs
+    200
+    """
     for name in published():
         if published_config(name) == config:
             archive, source = load(name), f"published archive {name}"
@@ -179,7 +231,14 @@ def _cached(path: Path, config: EnsembleConfig) -> Archive | None:
 
 
 def provenance_lines(archive: Archive) -> str:
-    """Three short lines that say what an archive holds and where it comes from."""
+    """Three short lines that say what an archive holds and where it comes from.
+
+    Examples
+    --------
+    >>> from pigmm import load
+    >>> provenance_lines(load("digits")).split(",")[0]
+    '200 networks 64-10-10-10-10 on digits'
+    """
     c, p = archive.config, archive.provenance
     return "\n  ".join([
         f"{archive.runs} {c.networks} on {c.dataset}, {archive.epochs} epochs",
@@ -189,7 +248,14 @@ def provenance_lines(archive: Archive) -> str:
 
 
 def tell(claims: Iterable[Claim]) -> None:
-    """Display what was found about each claim: the claim, the numbers, the verdict and the check behind it."""
+    """Display what was found about each of ``claims``: the claim, the numbers, the verdict and the check behind it.
+
+    Examples
+    --------
+    >>> from pigmm.claims import Claim
+    >>> tell([Claim("c", "It rises in every epoch.", "reproduced", True, "no epoch falls")])
+    <IPython.core.display.Markdown object>
+    """
     from IPython.display import Markdown, display
 
     for claim in claims:
@@ -217,6 +283,11 @@ def finish(
     archives : the ensembles they come from, by label
     chapter : name of the notebook, without its ending
     claims : what was found about the paper's claims
+
+    Examples
+    --------
+    >>> from pigmm import load
+    >>> finish({"largest z": 3.2}, {"digits": load("digits")})       # nothing is written where no folder is named
     """
     folders = []
     if output := os.environ.get("PIGMM_OUTPUT"):

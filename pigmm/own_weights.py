@@ -42,6 +42,19 @@ class OwnWeights:
         What was read, in words.
     skipped : mapping of tensor names to reasons
         Biases, convolutions and whatever else is no matrix of weights.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> W = {"a.weight": rng.normal(size=(4, 3, 3)), "b.weight": np.zeros((4, 2, 3))}
+    >>> W["a.weight"][3] = W["a.weight"][0]
+    >>> weights = load_weights(W)
+    >>> weights.R, weights.shapes, weights.layer("a")
+    (4, {'a.weight': (3, 3), 'b.weight': (2, 3)}, 'a.weight')
+    >>> weights.frozen, weights.copies, weights.tied
+    (('b.weight',), ((('run 0', 'run 3'), ('a.weight',)),), ())
+    >>> weights.notes
+    ('b.weight is identical in all runs: frozen, or all runs share one start',)
     """
 
     arrays: Mapping[str, Array]

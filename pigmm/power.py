@@ -46,6 +46,8 @@ def contrast_power(R: int, effect: float, alpha: float = 0.05, contrasts: int = 
         Mahalanobis length of the mean of the contrasts: :math:`\sqrt{\mu^T \Sigma^{-1} \mu}` with the covariance of one
         run.  One contrast whose mean is d of its standard deviations over runs has effect at least d.
     alpha : float
+    contrasts : int
+        How many there are.
 
     Examples
     --------
@@ -166,8 +168,11 @@ def distance_power(
         True squared 2-Wasserstein distance, in squared weights.
     law : a law of pigmm.models
         Near which this happens; its variances set the noise.
+    alpha : float
     other : bool
         The distance is between two ensembles of R runs each, and not to a known law: the noise doubles.
+    seed : int
+        Of the simulation.
 
     Examples
     --------
@@ -234,6 +239,8 @@ def runs_needed(power_at: Callable[[int], float], power: float = 0.8, least: int
 def smallest_effect(power_of: Callable[[float], float], power: float = 0.8) -> float:
     """The smallest effect seen with this power, to three digits: the same question, asked for a given R.
 
+    ``power_of`` gives the power at an effect and must not fall with it.
+
     Examples
     --------
     >>> smallest_effect(lambda effect: prediction_power(785, effect))
@@ -258,7 +265,7 @@ def runs_table(
 
     ``effects`` are contrast and prediction effects; a gain of ``effect²/2`` nats and a squared distance of ``effect²``
     times the mean variance of a weight stand beside them.  Without a law, distances are near independent weights of
-    10 x 10 matrices.
+    10 x 10 matrices.  ``power`` is that with which the effects should be seen.
 
     Examples
     --------

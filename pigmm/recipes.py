@@ -49,6 +49,12 @@ class Forecast:
 
     ``run_epoch`` is seconds of one core for one network and epoch, ``seconds`` wall time for all that is left to do if
     every worker has a core of its own.
+
+    Examples
+    --------
+    >>> config = EnsembleConfig(runs=10, epochs=5)
+    >>> Forecast("mine", config, "torch", run_epoch=0.02, seconds=1.0, done=False).seconds
+    1.0
     """
 
     name: str
@@ -69,7 +75,9 @@ def forecast(
 ) -> list[Forecast]:
     """Time some steps of training, an evaluation and a snapshot of each ensemble, and add up.
 
-    The first use of the compiled backend takes some seconds more.  Work that lies in checkpoints is not subtracted.
+    Arguments as in :func:`reproduce`: ``names`` of recipes, all by default, and the ``folder`` where those that are
+    finished lie.  The first use of the compiled backend takes some seconds more.  Work that lies in checkpoints is not
+    subtracted.
 
     Raises
     ------
@@ -132,6 +140,14 @@ def reproduce(
     -------
     list of Path
         The archives, trained now or found.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> reproduce("digits-residuel", tempfile.mkdtemp())
+    Traceback (most recent call last):
+    ...
+    pigmm.errors.PigmmError: ...
     """
     from .ensemble import train
 

@@ -28,7 +28,7 @@ from .report_layer import POWER, LayerReport, layer_report
 from .report_pages import checked_output
 from .report_words import layer_sentences, warnings
 from .storage import write_whole
-from .tables import draw_seeds
+from .tables import draw_seeds, require_pandas
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -42,7 +42,23 @@ STARTS = {"gaussian": (1.0, "1"), "uniform": (1 / 3, "1/3")}  # variance times f
 
 @dataclass(frozen=True, eq=False)
 class Report:
-    """Everything about an ensemble: see :func:`report`.  ``write`` chooses the form by the ending of the file."""
+    """Everything about an ensemble: see :func:`report`.  ``write`` chooses the form by the ending of the file.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pigmm import SimpleGaussian
+    >>> W = SimpleGaussian(0.0, 0.1, shape=(5, 6)).sample(60, seed=0)
+    >>> found = report({"hidden": W}, bootstrap=False)
+    >>> found.runs[0], sorted(found.to_dict())[:3], len(found.json()) > 1000
+    ('run 0', ['against', 'alpha', 'layers'], True)
+    >>> found.text().splitlines()[0], found.markdown(figures=False).splitlines()[0]
+    ('Report on an ensemble of weight matrices', '# Report on an ensemble of weight matrices')
+    >>> found.html().startswith("<!DOCTYPE html>"), len(list(found.pictures())) > 0
+    (True, True)
+    >>> found.write(f"{tempfile.mkdtemp()}/report.html").suffix
+    '.html'
+    """
 
     source: str
     runs: tuple[str, ...]
@@ -141,6 +157,7 @@ def report(
     if not isinstance(alpha, float | np.floating) or not 0.001 <= alpha <= 0.5:
         raise PigmmError.of("alpha", got=alpha, allowed="a number from 0.001 to 0.5")
     draw_seeds(seed, 1)
+    require_pandas()  # said now, not after the work
     weights = load_weights(source, layer)
     if labelled is not None and not isinstance(labelled, str):
         raise PigmmError.of("labelled", got=labelled, allowed="the name of a layer")

@@ -22,14 +22,13 @@ from numpy.typing import ArrayLike
 from scipy import stats
 
 from .archive import Archive
-from .config import EnsembleConfig
+from .config import DATASETS, EnsembleConfig
 from .errors import PigmmError
 from .evolution import frame, initial_law
 from .intervals import squared_distance
 from .irreps import Array
 from .joint import two_sided_moments
 from .layout import STATISTICS
-from .memory import IMAGES
 from .notebook import Settings
 from .shelf import published, published_config
 from .symmetry import gaussian_p
@@ -112,7 +111,7 @@ def steps(config: EnsembleConfig, epoch: int) -> int:
     >>> steps(EnsembleConfig(dataset="mnist"), 20)
     12000
     """
-    return epoch * -(-IMAGES[config.dataset][0] // config.batch_size)
+    return epoch * -(-DATASETS[config.dataset].train // config.batch_size)
 
 
 # ---- exponents

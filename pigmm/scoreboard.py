@@ -31,7 +31,13 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Row:
-    """What one chapter found about one claim, and in which ensembles."""
+    """What one chapter found about one claim, and in which ensembles.
+
+    Examples
+    --------
+    >>> Row("20-x", Claim("a", "", "refined", True, ""), ("60 networks",)).claim.verdict
+    'refined'
+    """
 
     chapter: str
     claim: Claim
@@ -71,7 +77,7 @@ def rows(folder: str | os.PathLike[str]) -> list[Row]:
 
 
 def chapter_rows(results: Mapping[str, Any], provenance: Mapping[str, Any]) -> list[Row]:
-    """The rows of one chapter, from the contents of its two files.
+    """The rows of one chapter, from the contents of its two files, ``results.json`` and ``provenance.json``.
 
     Examples
     --------
@@ -120,7 +126,7 @@ def ensembles(provenance: Mapping[str, Any]) -> list[str]:
 
 
 def label(key: str) -> str:
-    """How a claim or family of figures is called in text.
+    """How a claim or family of figures is called in text; ``key`` is one of :data:`pigmm.claims.CLAIMS`.
 
     Examples
     --------
@@ -137,7 +143,7 @@ def unspoken(found: Iterable[Row]) -> list[str]:
 
 
 def problems(found: Sequence[Row]) -> list[str]:
-    """What is wrong: each check that fails, each claim about which no chapter speaks.
+    """What is wrong in the rows ``found``: each check that fails, each claim about which no chapter speaks.
 
     Examples
     --------
@@ -152,7 +158,7 @@ def problems(found: Sequence[Row]) -> list[str]:
 
 
 def counts(found: Iterable[Row]) -> dict[str, int]:
-    """How often each verdict was given.
+    """How often each verdict was given in the rows ``found``.
 
     Examples
     --------
@@ -164,7 +170,7 @@ def counts(found: Iterable[Row]) -> dict[str, int]:
 
 
 def summary(found: Sequence[Row]) -> str:
-    """The verdicts counted, in two sentences.
+    """The verdicts of the rows ``found``, counted in two sentences.
 
     Examples
     --------
@@ -182,7 +188,7 @@ def summary(found: Sequence[Row]) -> str:
 
 
 def to_text(found: Sequence[Row], width: int = 100) -> str:
-    """The scoreboard as plain text.
+    """The rows ``found`` as a scoreboard in plain text, in lines of ``width`` characters.
 
     Examples
     --------

@@ -86,6 +86,13 @@ class NormAndShape:
     effective : share of the samples of ``norm`` that count when reweighted
     samples, weights : arrays, (n, M, N) and (n,)
         Draws of ``norm``, and weights that turn them into draws of this law.
+
+    Examples
+    --------
+    >>> W = np.random.default_rng(0).uniform(-1, 1, size=(400, 4, 4))
+    >>> law = fit_norm_and_shape(W, couplings=1)
+    >>> law.log_likelihood(W).shape, law.predict(["01.01.01.01", "01.01"]).shape
+    ((400,), (2,))
     """
 
     norm: AnyScale

@@ -61,13 +61,31 @@ def student(notebook: Mapping[str, Any], name: str = "") -> Notebook:
     ------
     PigmmError
         If the package's metadata is missing, where the addresses are read.
+
+    Examples
+    --------
+    >>> cell = {"cell_type": "markdown", "metadata": {"tags": ["solution"]}, "source": "The answer is 13."}
+    >>> sheet = {"cells": [cell], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}
+    >>> ["13" in str(version(sheet)["cells"]) for version in (student, teacher)]
+    [False, True]
     """
     kept = [cell for cell in notebook["cells"] if not {"plan", "solution"} & set(_tags(cell))]
     return _version(notebook, kept, name, "student")
 
 
 def teacher(notebook: Mapping[str, Any], name: str = "") -> Notebook:
-    """As :func:`student`, with the plan and the solutions, whose code JupyterLab shows folded."""
+    """The teachers' version of a sheet: as :func:`student`, with plan and solutions, whose code JupyterLab folds.
+
+    Parameters
+    ----------
+    notebook, name
+        As for :func:`student`, where the example is, too.
+
+    Examples
+    --------
+    >>> teacher({"cells": [], "metadata": {}, "nbformat": 4, "nbformat_minor": 5})["nbformat"]
+    4
+    """
     return _version(notebook, notebook["cells"], name, "teacher")
 
 

@@ -21,6 +21,11 @@ def _published_folder() -> Path:
 def published() -> tuple[str, ...]:
     """Names of the archives that come with the package.
 
+    Returns
+    -------
+    tuple of str
+        For :func:`load`.
+
     Examples
     --------
     >>> "mnist-gaussian" in published()
@@ -30,7 +35,7 @@ def published() -> tuple[str, ...]:
 
 
 def published_config(name: str) -> EnsembleConfig:
-    """Configuration of a published archive, from its sidecar alone.
+    """Configuration of the published archive ``name``, from its sidecar alone.
 
     Examples
     --------
@@ -44,6 +49,15 @@ def published_config(name: str) -> EnsembleConfig:
 
 def load(name: str | os.PathLike[str]) -> Archive:
     """A published archive by name, or an archive file by path.
+
+    Parameters
+    ----------
+    name : str or path
+        One of :func:`published`, or a file that :meth:`pigmm.Archive.save` or ``pigmm train`` has written.
+
+    Returns
+    -------
+    Archive
 
     Raises
     ------

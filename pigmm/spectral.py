@@ -29,6 +29,8 @@ __all__ = ["largest_expected", "quarter_circle", "spectra", "spikes", "tails"]
 def quarter_circle(share: ArrayLike) -> Array:
     r"""Quantile of the singular values of a large square matrix of independent entries, in units of their rms.
 
+    Below it lies a ``share`` F of them:
+
     .. math:: F(s) = \tfrac1\pi \left( \tfrac{s}{2} \sqrt{4 - s^2} + 2 \arcsin \tfrac{s}{2} \right), \quad 0 \le s \le 2
 
     Examples
@@ -89,6 +91,13 @@ def spectra(archives: Archives, epochs: Sequence[int], runs: str = "all") -> pd.
     """Means of the ordered singular values by width and epoch, in units of their root mean square.
 
     ``rank`` from 1; ``share``: (rank - 1/2)/n; ``value``, ``se``; ``quarter``: where the quarter circle has it.
+    ``archives`` maps widths to archives.
+
+    Examples
+    --------
+    >>> import pigmm
+    >>> spectra({10: pigmm.load("mnist-width-10")}, [0]).columns.tolist()
+    ['width', 'epoch', 'rank', 'share', 'value', 'se', 'quarter']
     """
     frames = []
     for width, archive in archives.items():
@@ -114,6 +123,12 @@ def tails(archives: Archives, epochs: Sequence[int], runs: str = "all") -> pd.Da
     in the upper tenth (``by_tenth``), against the quarter circle, missing where the excess is below five standard
     errors.  ``law_largest``, ``law_beyond``: what the fitted five-parameter law would have, by :func:`spikes` and
     :func:`largest_expected`.
+
+    Examples
+    --------
+    >>> import pigmm
+    >>> bool(tails({10: pigmm.load("mnist-width-10")}, [0])["largest"].between(1.5, 2.5).all())
+    True
     """
     ring = [graph.name for graph in archived_bipartite()].index("01.02.31.32")
     rows: list[dict[str, object]] = []

@@ -54,6 +54,13 @@ class SymmetryTest:
         Upper tail of F(8, R-8) at f.
     values, errors : arrays, (8,)
         Mean over runs of each contrast, and its standard error.
+
+    Examples
+    --------
+    >>> from pigmm import SimpleGaussian
+    >>> test = symmetry_test(SimpleGaussian(0.0, 0.1, shape=6).sample(100, seed=0))
+    >>> test.runs, list(test.contrasts["name"][:3])
+    (100, ['x2', 'x1 x2', 'u1.u2'])
     """
 
     runs: int
@@ -88,6 +95,10 @@ def symmetry_test(W: ArrayLike, permutations: int = 499, seed: int = 0) -> Symme
     permutations : int
         0 for the plain F law, else at least 99.  A permutation of 1000 10 x 10 matrices costs about a millisecond.
     seed : int
+
+    Returns
+    -------
+    SymmetryTest
 
     Raises
     ------

@@ -31,10 +31,27 @@ GROUPS = {
 
 
 class NotYet(PigmmError):
-    """An answer that is not right yet.  A notebook shows its one line, not where in this module it was raised."""
+    """An answer that is not right yet.  A notebook shows its one line, not where in this module it was raised.
+
+    Examples
+    --------
+    >>> print(NotYet.say("10.1", "got None", "Fill in your answer."))
+    Exercise 10.1: not yet: got None. Fill in your answer.
+    """
 
     @classmethod
     def say(cls, exercise: str, what: str, hint: str = "") -> NotYet:
+        """The error for one exercise.
+
+        Parameters
+        ----------
+        exercise : str
+            Its number.
+        what : str
+            What was found, without a full stop.
+        hint : str
+            A sentence that follows it.
+        """
         return cls(f"Exercise {exercise}: not yet: {what}." + (f" {hint}" if hint else ""))
 
     def _render_traceback_(self) -> list[str]:
@@ -127,12 +144,20 @@ def check_statistic(
 
     Parameters
     ----------
+    exercise : str
+        Its number, such as ``"10.1"``.
     statistic : function
         Takes one matrix, gives one number.
     invariant : bool
         What the exercise asks for.
     group : {"joint", "separate", "rows", "columns"}
-        How the matrix is renumbered; all but joint allow a ``size`` of (M, N).
+        How the matrix is renumbered.
+    size : int or (int, int)
+        Rows and columns of the matrices; they may differ except for the group joint.
+    seed : int
+        Of the random matrices and renumberings.
+    hint : str
+        A sentence for a wrong answer.
 
     Raises
     ------

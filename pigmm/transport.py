@@ -31,6 +31,15 @@ class LawStack:
     """Many laws of one family, block by block, along any leading axes: what the distance needs of them.
 
     ``means[b]`` has shape (..., k) and ``roots[b]``, the symmetric square roots of the covariances, (..., k, k).
+
+    Examples
+    --------
+    >>> from pigmm.models import SimpleGaussian
+    >>> stack = LawStack.of([SimpleGaussian(0.0, s * s, shape=5) for s in (1, 2)])
+    >>> stack.parts, stack[0].squares(stack[1])
+    (('mean', '00', 'rest'), array([ 0.,  1., 24.]))
+    >>> stack[0].scaled(2.0).squares(stack[1])
+    array([0., 0., 0.])
     """
 
     blocks: tuple[Block, ...]
@@ -58,7 +67,7 @@ class LawStack:
         return LawStack(self.blocks, tuple(m[index] for m in self.means), tuple(r[index] for r in self.roots))
 
     def scaled(self, factor: float) -> LawStack:
-        """The laws of the matrices times a positive number."""
+        """The laws of the matrices times a positive number, ``factor``."""
         return LawStack(self.blocks, tuple(factor * m for m in self.means), tuple(factor * r for r in self.roots))
 
     @property
@@ -67,7 +76,10 @@ class LawStack:
         return ("mean", *(block.name for block in self.blocks))
 
     def squares(self, other: LawStack) -> Array:
-        """Contributions to the squared distance, (..., 1 + blocks): of the means, and of each block's covariance."""
+        """Contributions to the squared distance to the laws of ``other``, one by one.
+
+        Shape (..., 1 + blocks): that of the means, then that of each block's covariance.
+        """
         terms: list[Any] = [sum(((p - q) ** 2).sum(axis=-1) for p, q in zip(self.means, other.means, strict=True))]
         for block, p, q in zip(self.blocks, self.roots, other.roots, strict=True):
             terms.append(block.dim * ((p - q @ turn(p, q)) ** 2).sum(axis=(-1, -2)))
@@ -101,6 +113,15 @@ def w2_by_block(p: MatrixLaw, q: MatrixLaw) -> dict[str, float]:
     for :class:`~pigmm.GaussianMatrixModel`; ``"00"``, ``"rest"`` for two laws of independent entries;
     ``"average"``, ``"contrasts"`` for labelled rows.
 
+    Parameters
+    ----------
+    p, q : laws
+        As for :func:`w2_squared`.
+
+    Returns
+    -------
+    dict of str to float
+
     Raises
     ------
     PigmmError
@@ -120,9 +141,16 @@ def w2_by_block(p: MatrixLaw, q: MatrixLaw) -> dict[str, float]:
 def w2_squared(p: MatrixLaw, q: MatrixLaw) -> float:
     """Squared 2-Wasserstein distance, in squared weights (the quantity the paper plots).
 
-    Laws of the ladder SimpleGaussian, TwoSidedGaussian, GaussianMatrixModel may be mixed.  It is the sum of
-    :func:`w2_by_block`.
+    It is the sum of :func:`w2_by_block`.
 
+    Parameters
+    ----------
+    p, q : laws of :mod:`pigmm.models`
+        Of one shape; steps of the ladder SimpleGaussian, TwoSidedGaussian, GaussianMatrixModel may be mixed.
+
+    Returns
+    -------
+    float
     Raises
     ------
     PigmmError
@@ -141,6 +169,14 @@ def w2_squared(p: MatrixLaw, q: MatrixLaw) -> float:
 def w2(p: MatrixLaw, q: MatrixLaw) -> float:
     """2-Wasserstein distance, in units of weight: the square root of :func:`w2_squared`.
 
+    Parameters
+    ----------
+    p, q : laws
+        As there.
+
+    Returns
+    -------
+    float
     Examples
     --------
     >>> from pigmm.models import SimpleGaussian
@@ -155,6 +191,14 @@ def distance_matrix(laws: Iterable[MatrixLaw]) -> Array:
 
     The laws have one shape and are lifted to the smallest family of the ladder that holds them all.  One row of pairs
     is computed at a time, so that memory grows like n and not like its square times the size of a law.
+
+    Parameters
+    ----------
+    laws : iterable of n laws
+
+    Returns
+    -------
+    array, (n, n)
 
     Raises
     ------
@@ -179,6 +223,23 @@ def distance_matrix(laws: Iterable[MatrixLaw]) -> Array:
 
 def geodesic(p: MatrixLaw, q: MatrixLaw, t: float) -> MatrixLaw:
     """The law at fraction t of the shortest path from p (t = 0) to q (t = 1); it stays in the family.
+
+    Parameters
+    ----------
+    p, q : laws
+        As for :func:`w2_squared`.
+    t : float
+        From 0 to 1.
+
+    Returns
+    -------
+    MatrixLaw
+        Of the smallest family of the ladder that holds both.
+
+    Raises
+    ------
+    PigmmError
+        For another t, laws of different shapes or of families that are not nested.
 
     Examples
     --------
@@ -208,7 +269,23 @@ def noise_floor(law: MatrixLaw, R: int, R2: int | None = None) -> float:
     in which the law does not vary add nothing.  With ``R2`` it is the floor between two fits to independent ensembles
     of R and R2 matrices: 1/R becomes 1/R + 1/R2.  A measured squared distance of this size is no movement at all.
 
-    The data are taken to be Gaussian; :func:`pigmm.geometry.squared_distance` measures the floor of any data.
+    The data are taken to be Gaussian; :func:`pigmm.squared_distance` measures the floor of any data.
+
+    Parameters
+    ----------
+    law : a law of :mod:`pigmm.models`
+    R, R2 : int
+        Numbers of matrices, at least 2.
+
+    Returns
+    -------
+    float
+        In squared weights.
+
+    Raises
+    ------
+    PigmmError
+        For anything that is no law, or fewer matrices.
 
     Examples
     --------

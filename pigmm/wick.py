@@ -28,7 +28,8 @@ from scipy import sparse
 from .contraction import CLASSES, DIAGONAL, TWO_SIDED, Rules, table
 from .errors import PigmmError
 from .graphs import InvariantGraph, as_graphs
-from .models import LabelledRowGaussian, SimpleGaussian, TwoSidedGaussian
+from .laws import MatrixLaw
+from .models import GaussianMatrixModel, LabelledRowGaussian, SimpleGaussian, TwoSidedGaussian
 
 __all__ = ["CLASSES", "coefficients", "expectation", "jacobian", "predict"]
 
@@ -218,8 +219,9 @@ def predict(graphs: Graphs, parameters: ArrayLike, dim: int | Shape) -> Array:
 
 def _parameters_of(model: Any) -> tuple[Array, int | Shape]:
     """Parameters and dim of a law, in the terms of :func:`predict`."""
-    if isinstance(model, SimpleGaussian):
-        model = model.to_two_sided()
+    for step in ("to_two_sided", "to_diagonal"):  # of laws inside these families
+        if hasattr(model, step) and not hasattr(model, "dim") and not isinstance(model, TwoSidedGaussian):
+            model = getattr(model, step)()
     if isinstance(model, TwoSidedGaussian):
         return model.parameters, model.shape
     if not (hasattr(model, "parameters") and hasattr(model, "dim")):
@@ -305,6 +307,9 @@ def jacobian(graphs: Graphs, model: Any) -> Array:
     graphs = as_graphs(graphs)
     if isinstance(model, LabelledRowGaussian):
         raise PigmmError.of("model", got="LabelledRowGaussian", allowed="a law without labels")
+    if isinstance(model, MatrixLaw) and not isinstance(model, GaussianMatrixModel | TwoSidedGaussian | SimpleGaussian):
+        fix = "Of other laws only what does not depend on their fit is known: give a law, and not its class."
+        raise PigmmError.of("model", got=type(model).__name__, allowed="a law of pigmm.models", fix=fix)
     parameters, dim = _parameters_of(model)
     values, rules, shape = _for_graphs(graphs, parameters, dim)
     with np.errstate(over="ignore", invalid="ignore", under="ignore"):
