@@ -1,4 +1,4 @@
-"""What every test leaves behind: no open figures, of which matplotlib would warn after twenty. And a browser to share."""
+"""What every test leaves behind: no open figures, of which matplotlib would warn after twenty. And a shared browser."""
 
 import os
 import sys

@@ -58,7 +58,7 @@ def test_page_is_accessible(tab, path):
 def test_faults_are_found(tab):
     tab.goto("about:blank")
     tab.emulate_media(color_scheme="light")
-    tab.set_content('<title>t</title><h1>a</h1><h3>b</h3><p style="color: #ccc; background: #fff">pale</p><img src="d">')
+    tab.set_content('<title>t</title><h1>a</h1><h3>b</h3><p style="color: #ccc">pale</p><img src="d">')
     tab.evaluate(AXE)
     found = " ".join(faults(tab))
     assert all(rule in found for rule in ("heading-order", "color-contrast", "image-alt"))

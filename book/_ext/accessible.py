@@ -6,7 +6,9 @@ paragraphs they look like.
 
 import re
 
-WRONG = re.compile(r'(?<=<div) role="list"(?= class="citation-list")|(?<=class="citation") (id="[^"]*") role="doc-biblioentry"')
+WRONG = re.compile(
+    r'(?<=<div) role="list"(?= class="citation-list")|(?<=class="citation") (id="[^"]*") role="doc-biblioentry"'
+)
 
 
 def mend(body: str) -> str:

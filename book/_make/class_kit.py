@@ -25,8 +25,8 @@ Each notebook is a file of its own: give the students the one you need. To open 
     pip install "pigmm[figures] @ git+{repository}" jupyterlab
     jupyter lab student/{first}.ipynb
 
-or upload it to a Jupyter server or to Google Colab; its first code cell installs pigmm where it is missing. No sheet needs
-an account, a download or a graphics card, and all run in well under a minute.
+or upload it to a Jupyter server or to Google Colab; its first code cell installs pigmm where it is missing. No sheet
+needs an account, a download or a graphics card, and all run in well under a minute.
 
 | notebook | title | minutes | exercises |
 |---|---|---|---|
