@@ -171,7 +171,7 @@
   /** A titled part of the stage. */
   const panel = (title, ...children) => {
     const name = id("panel");
-    return el("section", { class: "ex-panel", "aria-labelledby": name }, el("h3", { id: name }, title), ...children);
+    return el("section", { class: "ex-panel", "aria-labelledby": name }, el("h2", { id: name }, title), ...children);
   };
 
   /** The numbers of a figure, folded under one line; update(rows) redraws them when they are looked at. */
