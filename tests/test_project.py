@@ -180,6 +180,15 @@ def test_references_have_roles_that_hold():
     assert extension("accessible").mend(page) == mended
 
 
+def test_scripts_of_thebe_are_left_out():
+    class Script:
+        def __init__(self, filename, body=None):
+            self.filename, self.attributes = filename, {"body": body}
+
+    scripts = [Script(None, "const THEBE_JS_URL = 1"), Script("_static/sphinx-thebe.js"), Script("_static/core.js"), "x"]
+    assert extension("offline").without_thebe(scripts) == scripts[2:]
+
+
 @pytest.mark.parametrize(("metadata", "built"), [({"image/svg+xml": {"alt": 'A "red" dot'}}, True), ({}, False)])
 def test_alt_text_reaches_the_page_or_fails_the_build(tmp_path, metadata, built):
     svg = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 2 2"><circle cx="1" cy="1" r="1" fill="red"/></svg>'
