@@ -17,7 +17,7 @@ def closed_figures():
         sys.modules["matplotlib.pyplot"].close("all")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # while it runs so does its event loop, and asyncio allows no other one beside it
 def browser():
     """A headless Chromium; where there is none the test is passed over, or fails with PIGMM_NEED_BROWSER=1."""
     from browser import MISSING, find_browser, opened

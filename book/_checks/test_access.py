@@ -9,6 +9,7 @@ BUILT = Path(__file__).parents[2] / "_build"
 PAGES = [
     path for folder in ("html", "slides") for path in sorted((BUILT / folder).rglob("*.html"))
     if not {"_static", "assets", "reveal"} & set(path.parts)
+    and "http-equiv" not in path.read_text(encoding="utf8")[:200]  # it leads to another page at once
 ]  # fmt: skip
 AXE = (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text(encoding="utf8")
 # Formulas are MathJax's own affair, and their many parts would take most of the time.
