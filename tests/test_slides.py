@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from base64 import b64decode
@@ -12,6 +13,8 @@ import offline
 import pytest
 import slides
 from bs4 import BeautifulSoup
+from jupyter_cache import get_cache
+from jupyter_cache.base import CacheBundleIn
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 ROOT = Path(__file__).parents[1]
@@ -30,6 +33,9 @@ def shown(data, **metadata):
 
 
 def chapter(*cells):
+    for number, cell in enumerate(cells, 1):
+        if cell.cell_type == "code":
+            cell.execution_count = number
     first = tagged(new_markdown_cell("# Small & fine\n\n*Question: is it?*\n\nProse for the speaker."), "slide")
     return new_notebook(cells=[first, *cells])
 
@@ -62,6 +68,25 @@ def built(tmp_path):
     nbformat.write(notebook, executed / "05-small.ipynb")
     (deck,) = slides.build(executed, tmp_path / "slides")
     return (tmp_path / "slides" / deck.file).read_text(), deck, tmp_path / "slides"
+
+
+def test_outputs_come_from_the_cache_where_the_book_was_built_again(tmp_path):
+    notebook = chapter(figure(**ALT))
+    notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3"}
+    executed = tmp_path / "jupyter_execute" / "notebooks"
+    executed.mkdir(parents=True)
+    bare = executed / "05-small.ipynb"
+    cache = get_cache(tmp_path / ".jupyter_cache-0")
+    cache.cache_notebook_bundle(CacheBundleIn(notebook, str(bare)), check_validity=False)
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.outputs, cell.execution_count = [], None
+    nbformat.write(notebook, bare)
+    slides.build(executed, tmp_path / "slides")
+    assert "<img" in (tmp_path / "slides" / "05-small.html").read_text()
+    shutil.rmtree(tmp_path / ".jupyter_cache-0")
+    with pytest.raises(slides.SlideError, match="05-small: its cells were not executed"):
+        slides.build(executed, tmp_path / "slides")
 
 
 def test_slides_are_those_that_tags_ask_for(built):

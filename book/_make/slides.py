@@ -18,11 +18,13 @@ import re
 import shutil
 import sys
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
 import jinja2
 import nbformat
+from jupyter_cache import get_cache
 from nbconvert import SlidesExporter
 
 from pigmm.style import INK
@@ -149,9 +151,23 @@ def prepared(notebook, name):
     return notebook, title
 
 
+def executed_notebook(path):
+    """A chapter with its outputs.
+
+    Jupyter Book leaves it executed where it has just run it, but bare where the outputs came from its cache.
+    """
+    notebook = nbformat.read(path, as_version=4)
+    if all(cell.execution_count for cell in notebook.cells if cell.cell_type == "code" and cell.source.strip()):
+        return notebook
+    for folder in sorted(path.parents[2].glob(".jupyter_cache-*")):
+        with suppress(KeyError):
+            return get_cache(folder).merge_match_into_notebook(notebook)[1]
+    raise SlideError(f"{path.stem}: its cells were not executed: run `make clean book` first")
+
+
 def deck(path):
     """The page of one executed chapter, and what to say of it in the list."""
-    notebook, title = prepared(nbformat.read(path, as_version=4), path.stem)
+    notebook, title = prepared(executed_notebook(path), path.stem)
     exporter = SlidesExporter(
         template_name="deck", extra_template_basedirs=[str(TEMPLATES)], exclude_anchor_links=True, embed_images=False
     )
