@@ -80,7 +80,7 @@ def fold(table: pd.DataFrame, what: str, texts: Sequence[str] = ()) -> str:
     Examples
     --------
     >>> page = fold(pd.DataFrame({"layer": ["L1"], "f1": ["0.5 ± 0.1"]}), "parameters")
-    >>> "<summary>Numbers of this figure</summary>" in page, '<th scope="row">L1</th>' in page
+    >>> "<summary>Numbers of this figure (1 rows)</summary>" in page, '<th scope="row">L1</th>' in page
     (True, True)
     """
     texts = texts or list(table.columns[:1])
@@ -94,7 +94,7 @@ def fold(table: pd.DataFrame, what: str, texts: Sequence[str] = ()) -> str:
         rows.append(f"<tr>{''.join(cells)}</tr>")
     label = escape(f"Numbers of the figure {what}", quote=True)
     return (
-        '<details class="pigmm-numbers"><summary>Numbers of this figure</summary>'
+        f'<details class="pigmm-numbers"><summary>Numbers of this figure ({len(table)} rows)</summary>'
         f'<div role="region" aria-label="{label}" tabindex="0" style="overflow-x: auto">'
         f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table></div></details>"
     )

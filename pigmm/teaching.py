@@ -220,13 +220,18 @@ def check_choice(exercise: str, answer: Any, right: Any, choices: Collection[Any
 
     >>> check_choice("10.6", "b", "b", ["a", "b"])
     Exercise 10.6: right
+    >>> check_choice("10.6", np.array([2, 1]), {1, 2}, [0, 1, 2])
+    Exercise 10.6: right
     >>> check_choice("10.6", {"a"}, {"a", "b"}, ["a", "b", "c"])
     Traceback (most recent call last):
     ...
     pigmm.teaching.NotYet: Exercise 10.6: not yet: got {'a'}, which is not right.
     """
     several = isinstance(right, list | tuple | set | frozenset)
+    if hasattr(answer, "tolist"):  # an array, a series or one of its numbers
+        answer = answer.tolist()
     given = list(answer) if isinstance(answer, list | tuple | set | frozenset) else [answer]
+    given = [item.item() if isinstance(item, np.generic) else item for item in given]
     strangers = [item for item in given if not any(type(item) is type(choice) and item == choice for choice in choices)]
     if strangers or (len(given) != 1 and not several):
         ask = f"{'a list of some' if several else 'one'} of " + ", ".join(map(repr, choices))
@@ -288,7 +293,7 @@ def _numbers(exercise: str, answer: Any, wanted: NDArray[Any], hint: str, where:
             array = np.real_if_close(array)
         if array.dtype.kind == "O":
             array = array.astype(np.float64)  # fractions, say
-    except (TypeError, ValueError, RuntimeError):
+    except Exception:  # whatever an object does when it is asked for its numbers
         array = np.asarray("no numbers")
     if array.dtype.kind not in ("b" if wanted.dtype.kind == "b" else "iuf"):
         kind = one if wanted.dtype.kind != "b" else "True or False" if wanted.ndim == 0 else "an array of truth values"

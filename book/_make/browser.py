@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, Error, sync_playwright
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "msedge")
 PLACES = (
@@ -40,7 +40,11 @@ def opened() -> Iterator[Browser]:
         print(MISSING, file=sys.stderr)
         raise SystemExit(2)
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=list(SWITCHES))
+        try:
+            browser = playwright.chromium.launch(executable_path=path, args=list(SWITCHES))
+        except Error:
+            print(f"{path} does not start as a Chromium; {MISSING}", file=sys.stderr)
+            raise SystemExit(2) from None
         try:
             yield browser
         finally:

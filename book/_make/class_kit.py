@@ -10,6 +10,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+import nbformat
+
 from pigmm import __version__, sheets
 from pigmm.errors import PigmmError
 
@@ -66,9 +68,11 @@ def make(source: Path, out: Path) -> int:
 def _read(path: Path) -> dict:
     try:
         sheet = json.loads(path.read_text(encoding="utf8"))
-        _ = sheet["metadata"], [(cell["cell_type"], cell["metadata"], cell["source"]) for cell in sheet["cells"]]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise PigmmError.of(f"{path} is not a notebook", got=str(error)) from error
+        nbformat.validate(sheet)
+    except (OSError, ValueError, AttributeError, TypeError, nbformat.ValidationError) as error:
+        raise PigmmError.of(f"{path} is not a notebook", got=str(error).splitlines()[0]) from error
+    if not sheet["cells"]:
+        raise PigmmError.of(f"{path} is not a sheet", got="no cells")
     return sheet
 
 

@@ -123,9 +123,11 @@ def make(build: Path, root: Path) -> Path:
         epoch = os.environ.get("SOURCE_DATE_EPOCH")
         try:
             when = newest if epoch is None else int(epoch)
+            if not 0 <= when < 4.35e9:  # archives can tell dates until 2107
+                raise ValueError
             content = archive(files, when)
         except (ValueError, OverflowError) as error:
-            raise PigmmError.of("SOURCE_DATE_EPOCH", got=epoch, allowed="seconds since 1970") from error
+            raise PigmmError.of("SOURCE_DATE_EPOCH", got=epoch, allowed="seconds since 1970, before 2107") from error
     except OSError as error:
         raise PigmmError.of(f"cannot read {error.filename}", got=error.strerror or str(error)) from error
     target = build / "pigmm-site.zip"

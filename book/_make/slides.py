@@ -156,7 +156,11 @@ def executed_notebook(path):
 
     Jupyter Book leaves it executed where it has just run it, but bare where the outputs came from its cache.
     """
-    notebook = nbformat.read(path, as_version=4)
+    try:
+        notebook = nbformat.read(path, as_version=4)
+        nbformat.validate(notebook)
+    except (OSError, ValueError, AttributeError, nbformat.ValidationError) as error:
+        raise SlideError(f"{path} is not a notebook: {str(error).splitlines()[0][:200]}") from error
     if all(cell.execution_count for cell in notebook.cells if cell.cell_type == "code" and cell.source.strip()):
         return notebook
     for folder in sorted(path.parents[2].glob(".jupyter_cache-*")):
@@ -181,8 +185,11 @@ def build(executed=EXECUTED, target=ROOT / "_build" / "slides"):
     chapters = sorted(executed.glob("*.ipynb"))
     if not chapters:
         raise SlideError(f"no executed chapters in {executed}: run `make book` first")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix=".slides-", dir=target.parent))
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(prefix=".slides-", dir=target.parent))
+    except OSError as error:
+        raise SlideError(f"cannot write {target}: {error.strerror or error}") from error
     try:
         decks = []
         for path in chapters:
@@ -198,8 +205,18 @@ def build(executed=EXECUTED, target=ROOT / "_build" / "slides"):
         for file in (TEMPLATES / "deck" / "deck.css", TEMPLATES / "deck" / "deck.js", STATIC / "favicon.svg"):
             shutil.copy(file, folder / "assets")
         folder.chmod(0o755)
-        shutil.rmtree(target, ignore_errors=True)
-        folder.rename(target)
+        former = folder.with_name(f"{folder.name}.former")
+        if target.exists():
+            target.rename(former)
+        try:
+            folder.rename(target)
+        except BaseException:
+            if former.exists():
+                former.rename(target)
+            raise
+        shutil.rmtree(former, ignore_errors=True)
+    except OSError as error:
+        raise SlideError(f"cannot write {target}: {error.strerror or error}") from error
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     return decks
@@ -211,4 +228,6 @@ if __name__ == "__main__":
     except SlideError as error:
         print(f"slides: {error}", file=sys.stderr)
         raise SystemExit(2) from None
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None
     print(f"{sum(each.slides for each in made)} slides in {len(made)} decks: open _build/slides/index.html")

@@ -169,6 +169,12 @@
   }
 
   /** A titled part of the stage. */
+  // What stands in the address after #name=, or nothing; an address that somebody has cut is no reason to stop.
+  const state = (name) => {
+    if (!location.hash.startsWith(`#${name}=`)) return "";
+    try { return decodeURIComponent(location.hash.slice(name.length + 2)); } catch { return ""; }
+  };
+
   const panel = (title, ...children) => {
     const name = id("panel");
     return el("section", { class: "ex-panel", "aria-labelledby": name }, el("h2", { id: name }, title), ...children);
@@ -324,6 +330,6 @@
 
   window.pigmmExplore = {
     data: {}, random, matrix, rowSums, columnSums, largest, edges, invariant, el, svg, symbol, button, id, drawn, number, fixed,
-    diverging, colour, onTheme, calm, announcer, panel, folded, heatmap, colourBar, slider, explorable, load,
+    diverging, colour, onTheme, calm, announcer, state, panel, folded, heatmap, colourBar, slider, explorable, load,
   };
 })();

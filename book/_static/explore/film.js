@@ -320,7 +320,7 @@
 
     const remember = () => history.replaceState(null, "", `#film=${state.archive},${state.layer},${state.epoch}`);
     function recall() {
-      const [name, own, epoch] = (/^#film=(.*)$/.exec(decodeURIComponent(location.hash))?.[1] ?? "").split(",");
+      const [name, own, epoch] = ex.state("film").split(",");
       return [archives.some((a) => a.name === name) ? name : state.archive, own ?? "", Number.isInteger(+epoch) && +epoch >= 0 ? +epoch : 0];
     }
     async function restore() {

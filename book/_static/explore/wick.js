@@ -353,7 +353,7 @@
       if (!quiet) history.replaceState(null, "", `#wick=${state.graph},${keyOfLaw()},${state.mode},${state.step}`);
     }
     function recall() {
-      const [graph, law, how, at] = (/^#wick=(.*)$/.exec(decodeURIComponent(location.hash))?.[1] ?? "").split(",");
+      const [graph, law, how, at] = ex.state("wick").split(",");
       const [kind, D, ...values] = (law ?? "").split("_"), known = values.map(Number);
       if (names.includes(graph)) state.graph = graph;
       if (data.laws.some((l) => l.key === law)) state.law = law;
