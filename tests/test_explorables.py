@@ -379,6 +379,25 @@ def test_a_preset_sets_every_knob_to_the_fitted_parameters(knobs):
     assert not chooser(knobs, "Layer").is_visible()
 
 
+def test_a_law_that_cannot_be_loaded_is_said_and_leaves_the_knobs(knobs):
+    before = field(knobs, "f3").input_value()
+    knobs.evaluate("() => { pigmmExplore.load = () => Promise.reject(new Error('cannot load it')); }")
+    chooser(knobs, "Law").select_option("digits-recurrent")
+    knobs.get_by_text("cannot load it").wait_for()
+    assert chooser(knobs, "Law").input_value() == "own"
+    assert field(knobs, "f3").input_value() == before
+
+
+def test_seeds_are_kept_within_their_range(knobs):
+    seed = knobs.get_by_label("Seed", exact=True)
+    for given, kept in (("7", "7"), ("", "7"), ("-3", "0"), ("4294967295", "4294967295")):
+        seed.fill(given)
+        seed.press("Enter")
+        assert seed.input_value() == kept
+    knobs.get_by_role("button", name="Draw again").click()
+    assert seed.input_value() == "0"
+
+
 def test_sizes_and_the_average(knobs):
     drawn_again(knobs, lambda: chooser(knobs, "Size").select_option("9"))
     assert len(colours(knobs)) == 81

@@ -388,10 +388,21 @@ def test_displayed_numbers(page, pages, archives, place):
         part = table[table["degree"] == degree]
         assert rest[f"beyond 3 standard errors, {word}"] == str((part["z"].abs() > 3).sum())
         assert agrees(rest[f"median effect size, {word}"], part["ratio"].median())
+        beyond = (part["z"].abs() > 3).sum()
+        assert f"{beyond} of {len(part)} {word}" in page.locator(".tf-counted").inner_text()
     beyond = int((table[table["degree"] > 2]["z"].abs() > 3).sum())
     assert page.locator(".tf-dot").count() == 348
     assert page.locator(".tf-beyond").count() == beyond
     assert page.locator(".tf-piles text").count() < 20
+
+
+@pytest.mark.parametrize("state", ["#100%", "#film=%E0%A4%A", "#wick=%", "#wick=%E0%A4%A", "#film=nobody,L9,9999"])
+@pytest.mark.parametrize("name", ["film", "wick"])
+def test_addresses_that_were_cut_open_at_the_beginning(page, pages, name, state):
+    opened(page, pages, name, state)
+    assert page.locator(".explorable .ex-panel").count() >= 3
+    wanted = ".tf-value" if name == "film" else ".explorable svg"
+    assert page.locator(wanted).first.is_visible()
 
 
 def test_film_plays_and_remembers(page, pages):

@@ -205,7 +205,10 @@
       try {
         await ex.load(listed.file);
       } catch (error) {
-        if (ticket === latest) status.textContent = `The film cannot be shown: ${error.message}.`;
+        if (ticket === latest) {
+          status.textContent = `The film of ${listed.title} cannot be shown: ${error.message}.`;
+          if (film) archive.value = state.archive;
+        }
         return;
       }
       if (ticket !== latest) return;

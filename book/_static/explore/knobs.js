@@ -315,10 +315,12 @@
       "select", { onchange: () => resize(+sizes.value) },
       ...[4, 5, 6, 7, 8, 9, 10].map((D) => el("option", { value: D, selected: D === state.D }, `${D} × ${D}`)),
     );
-    const seed = el("input", { type: "number", min: 0, max: 4294967295, step: 1, value: state.seed, onchange: () => reseed(+seed.value) });
+    const missing = el("p", { class: "ex-soft", role: "status" });
+    const seed = el("input", { type: "number", min: 0, max: 4294967295, step: 1, value: state.seed, onchange: () => reseed(parseFloat(seed.value)) });
 
     function choose(key) {
       state.preset = key;
+      missing.textContent = "";
       if (key === "own") return;
       if (STARTS[key]) {
         training.hidden = true;
@@ -338,6 +340,10 @@
         training.hidden = false;
         epoch.set(last);
         fromFilm();
+      }).catch((error) => {
+        if (state.preset !== key) return;
+        state.preset = presets.value = "own";
+        missing.textContent = `This law cannot be shown: ${error.message}. The knobs stay as they are.`;
       });
     }
     function fromFilm(at = epoch.value) {
@@ -524,8 +530,8 @@
     stage.append(
       core.panel("Where to start",
         el("div", { class: "ex-row" }, el("label", { class: "kn-preset" }, "Law", presets), el("label", {}, "Size", sizes),
-          el("label", {}, "Seed", seed), core.button("Draw again", () => reseed(state.seed + 1), { class: "ex-main" })),
-        training),
+          el("label", {}, "Seed", seed), core.button("Draw again", () => reseed((state.seed + 1) % 4294967296), { class: "ex-main" })),
+        training, missing),
       el("div", { class: "kn-desk" },
         el("div", { class: "kn-pictures" },
           core.panel("What comes out", el("div", { class: "kn-two" },
