@@ -21,15 +21,19 @@ def value(number: float, error: float | None = None) -> str:
     --------
     >>> value(0.123456), value(0.123456, 0.00321), value(1234.5, 67.8), value(2, 0), value(float("nan"))
     ('0.1235', '0.1235 ± 0.0032', '1234 ± 68', '2', '')
+    >>> value(-0.001, 0.0996), value(-5.184e-6, 4.6e-7)
+    ('0.00 ± 0.10', '(-51.8 ± 4.6)e-7')
     """
     if not math.isfinite(number):
         return ""
     if error is None or not math.isfinite(error) or error <= 0:
         return f"{number:.4g}"
-    digits = max(0, 1 - math.floor(math.log10(error)))
+    error = float(f"{error:.1e}")  # two digits; 0.0996 becomes 0.10, not 0.100
+    power = math.floor(math.log10(error))
+    digits = max(0, 1 - power)
     if digits > 6:
-        return f"{number:.4g} ± {error:.2g}"
-    return f"{number:.{digits}f} ± {error:.{digits}f}"
+        return f"({number / 10.0**power:.1f} ± {error / 10.0**power:.1f})e{power:+d}"
+    return f"{round(number, digits) + 0.0:.{digits}f} ± {error:.{digits}f}"
 
 
 def listed(

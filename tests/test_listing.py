@@ -10,13 +10,21 @@ import pytest
 from pigmm.listing import fold, listed, value
 
 
-@pytest.mark.parametrize("error", [1e-5, 0.00321, 0.1, 0.9999, 3.0, 250.0])
+@pytest.mark.parametrize("error", [1e-5, 0.00321, 0.0996, 0.1, 0.9999, 3.0, 99.9, 250.0])
 def test_error_has_two_digits_and_the_number_as_many_decimals(error):
     text = value(np.pi * 100, error)
     number, margin = text.split(" ± ")
     assert abs(float(number) - 100 * np.pi) <= 0.51 * 10 ** -len(number.partition(".")[2])
     assert float(margin) == pytest.approx(error, rel=0.06)
     assert len(number.partition(".")[2]) == len(margin.partition(".")[2])
+
+
+@pytest.mark.parametrize(("number", "error"), [(3.21e-6, 4.5e-7), (-1.0, 2.5e-8), (0.0, 1e-9)])
+def test_small_errors_share_a_power_of_ten_with_their_number(number, error):
+    head, margin, power = re.fullmatch(r"\(([-\d.]+) ± ([\d.]+)\)e([-+]\d+)", value(number, error)).groups()
+    scale = 10.0 ** int(power)
+    assert float(head) * scale == pytest.approx(number, abs=0.051 * scale)
+    assert float(margin) * scale == pytest.approx(error, rel=0.05)
 
 
 def test_long_trainings_keep_their_ends():

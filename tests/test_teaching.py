@@ -532,3 +532,28 @@ def test_the_kit_is_written_whole_or_not_at_all(tmp_path, monkeypatch, capsys):
     assert "Permission denied" in capsys.readouterr().err
     assert {str(path.relative_to(out)): path.read_bytes() for path in out.rglob("*") if path.is_file()} == kit
     assert [path.name for path in out.parent.iterdir()] == ["class"]
+
+
+def test_nearly_invariant_is_not_invariant():
+    with pytest.raises(teaching.NotYet):
+        teaching.check_statistic("1.1", lambda W: np.trace(W) + 1e-4 * W[0, 0], invariant=True)
+
+
+def test_a_statistic_may_write_into_its_matrix():
+    def trace(W):
+        value = np.trace(W)
+        W[0, 0] += 1
+        return value
+
+    teaching.check_statistic("1.1", trace, invariant=True)
+
+
+@pytest.mark.parametrize("answer", [np.array([1, 2]), [np.int64(1), np.int64(2)], {1, 2}, (2, 1)])
+def test_choices_may_come_from_numpy(answer, capsys):
+    teaching.check_choice("1.1", answer, {1, 2}, [0, 1, 2])
+    assert "right" in capsys.readouterr().out
+
+
+def test_an_answer_too_large_for_a_float_is_wrong_not_an_error():
+    with pytest.raises(teaching.NotYet):
+        teaching.check_number("1.1", 10**400, 52)
