@@ -28,7 +28,8 @@ Each notebook is a file of its own: give the students the one you need. To open 
     jupyter lab student/{first}.ipynb
 
 or upload it to a Jupyter server or to Google Colab; its first code cell installs pigmm where it is missing. No sheet
-needs an account, a download or a graphics card, and all run in well under a minute.
+needs an account, a download of data or a graphics card, and all run in well under a minute. `make class` makes these
+folders anew: keep files of your own elsewhere.
 
 | notebook | title | minutes | exercises |
 |---|---|---|---|

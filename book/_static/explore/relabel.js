@@ -302,7 +302,7 @@
       const quadratic = data.invariants.map(({ degree }, k) => degree === 2 && changed[k]).filter(Boolean).length;
       verdict.textContent = state.together
         ? state.tries
-          ? `All ${data.invariants.length} graphs keep their value: each is a sum over all neurons, and does not know their names. The four numbers at the end look at what stands first.`
+          ? `All ${data.invariants.length} graphs keep their value: each is a sum over all neurons, and does not know their names. The four numbers at the end look at what stands where.`
           : "Every graph is a sum over all neurons, so the names should not matter. Move a neuron and see."
         : state.tries
           ? `${quadratic} of the 11 quadratic graphs have moved. What must stay are the bipartite ones (drawn in two lines: rows above, columns below), in which no index is both a row and a column: 1 linear and 4 quadratic.`
