@@ -439,10 +439,27 @@ def test_film_plays_and_remembers(page, pages):
 
 
 def test_a_film_that_is_missing_is_said_to_be(page, pages):
+    """The other films stay; with the very first missing, nothing can be asked but another film."""
     opened(page, pages, "film")
     page.evaluate("void (pigmmExplore.load = () => Promise.reject(new Error('cannot load it')))")
     page.get_by_label("Published ensemble").select_option("mnist-width-640")
-    page.get_by_text("The film cannot be shown: cannot load it.").wait_for()
+    page.get_by_text(f"The film of {explore_film.title(pigmm.load('mnist-width-640').config)} cannot be shown: cannot load it.").wait_for()
+    assert page.get_by_label("Published ensemble").input_value() == "mnist-gaussian"
+    page.get_by_role("button", name="Next").click()
+    assert page.evaluate("location.hash").endswith(",1")
+    assert page.evaluate("document.querySelectorAll('.ex-stage [inert]').length") == 0
+
+
+def test_the_first_film_missing(page, pages):
+    page.goto("about:blank")
+    page.route("**/film-mnist-gaussian.js", lambda route: route.fulfill(body="", content_type="text/javascript"))
+    page.goto(pages["film", "light"])
+    page.get_by_text("film-mnist-gaussian.js holds no film").wait_for()
+    assert page.locator("[inert]").count() == 5
+    page.unroute_all()
+    page.get_by_label("Published ensemble").select_option("mnist-width-640")
+    page.locator(".tf-layers button").first.wait_for()
+    assert page.locator("[inert]").count() == 0
 
 
 # ---- both

@@ -204,6 +204,7 @@
       status.textContent = films[listed.name] ? "" : "Loading …";
       try {
         await ex.load(listed.file);
+        if (!films[listed.name]) throw new Error(`${listed.file} holds no film`);
       } catch (error) {
         if (ticket === latest) {
           status.textContent = `The film of ${listed.title} cannot be shown: ${error.message}.`;
@@ -214,6 +215,7 @@
       if (ticket !== latest) return;
       status.textContent = "";
       [state.archive, film] = [listed.name, films[listed.name]];
+      [...stage.querySelectorAll("[inert]")].forEach((node) => { node.inert = false; });
       archive.value = listed.name;
       slider.range.max = slider.field.max = film.epochs;
       layers.replaceChildren(...film.layers.map(({ name: own, shape }) => ex.button(`${own} · ${shape.join("×")}`, () => pick(own), { "data-layer": own })));
@@ -349,6 +351,7 @@
       ex.panel(`4. ${names.length} predictions, none of them fitted`, el("div", { class: "ex-row" }, el("label", {}, "Ask", ruler)), el("div", { class: "tf-stage" }, swarm.node), picked, counted,
         el("div", { class: "ex-wide", tabindex: "0", role: "region", "aria-label": "The five largest" }, el("table", {}, el("caption", {}, "The five largest by the chosen ruler, to two digits"), el("thead", {}, el("tr", {}, ...["invariant", "degree", "z", "effect size"].map((h) => el("th", { scope: "col" }, h)))), leaders))),
     );
+    [slider.node, controls, ...[...stage.children].slice(1)].forEach((node) => { node.inert = true; }); // until there is a film to show
     restore();
     const follow = () => {
       if (!location.hash.startsWith("#film=")) return;
