@@ -103,6 +103,32 @@ CASES = [  # layer sizes, images, batch; at least 50 steps with these epochs
 ]
 
 
+@pytest.mark.parametrize("width", [10, 40, 640])
+def test_relabelled_neurons_learn_relabelled_matrices(width):
+    """P U, Q W P^T, V Q^T train to themselves: with exchangeable starts, the eight symmetry nulls are exact.
+
+    A start that is not relabelled alike (W alone) ends elsewhere.
+    """
+    shapes, networks, images, labels = problem((30, width, width, 10), 100, runs=1)
+    rng, start = np.random.default_rng(1), networks[0]
+    P, Q = rng.permutation(width), rng.permutation(width)
+
+    def relabelled(network):
+        U, W, V = network
+        return [U[P], W[Q][:, P], V[:, Q]]
+
+    stack = fast(shapes, [start, relabelled(start), [start[0], start[1][Q][:, P], start[2]]])
+    held, orders = stack.hold(images, labels), orders_of(1, len(images), 13)
+    for order in orders:
+        stack.epoch(*held, np.repeat(order, 3, axis=0), 25)
+    plain, theirs, other = ([matrices[k] for matrices in stack.matrices()] for k in range(3))
+    for ours, expected, elsewhere, first in zip(relabelled(plain), theirs, other, relabelled(start), strict=True):
+        learnt = np.linalg.norm(ours - first)
+        assert learnt > 0.01 * np.linalg.norm(first)
+        assert np.linalg.norm(ours - expected) < 1e-9 * learnt
+        assert np.linalg.norm(ours - elsewhere) > 0.1 * learnt
+
+
 @pytest.mark.parametrize(("sizes", "count", "batch", "epochs", "options"), CASES)
 def test_double_precision_agrees_tightly(sizes, count, batch, epochs, options):
     shapes, networks, images, labels = problem(sizes, count, levels=options.get("levels", 16))
