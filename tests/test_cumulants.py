@@ -24,7 +24,6 @@ from pigmm import (
 from pigmm.contraction import DIAGONAL, TWO_SIDED
 from pigmm.cumulants import (
     Estimate,
-    _table,
     covariance,
     cumulant,
     cumulant_from_means,
@@ -32,6 +31,7 @@ from pigmm.cumulants import (
     matrix_cumulant,
     measured_cumulant,
 )
+from pigmm.joint_cumulants import _table
 from tests import slow_twins
 from tests.dense import dense_law, random_parameters
 

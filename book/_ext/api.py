@@ -20,11 +20,11 @@ import pigmm
 # Machinery of the trainers, of archives on disk, and of single chapters and pages.
 INTERNAL = set("""
     archive_files atlas_page beyond_figures builder checkpoint_files chunks compact contest contraction decay
-    decay_figures evidence evolution fast figures heldout_figures independence kernel labelled labelled_rungs
-    launching layout listing misfits network neurons neurons_figures replacements report_figures report_layer
-    report_pages report_words response rungs rungs_figures scaling scaling_figures sheets state_dicts storage
-    streams style tables trajectories transplant transplant_figures transplant_study whole_networks
-    width_effects workers
+    decay_figures evidence evolution fast figures heldout_figures independence joint_cumulants kernel labelled
+    labelled_rungs launching layout listing measured_cumulants misfits network neurons neurons_figures
+    replacements report_figures report_layer report_pages report_words response rungs rungs_figures scaling
+    scaling_figures sheets state_dicts storage streams style tables trajectories transplant transplant_figures
+    transplant_study whole_networks width_effects workers
 """.split())
 # Names that modules share with each other, but which nobody else needs.
 HELPERS = {
