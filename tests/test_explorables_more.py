@@ -443,7 +443,8 @@ def test_a_film_that_is_missing_is_said_to_be(page, pages):
     opened(page, pages, "film")
     page.evaluate("void (pigmmExplore.load = () => Promise.reject(new Error('cannot load it')))")
     page.get_by_label("Published ensemble").select_option("mnist-width-640")
-    page.get_by_text(f"The film of {explore_film.title(pigmm.load('mnist-width-640').config)} cannot be shown: cannot load it.").wait_for()
+    title = explore_film.title(pigmm.load("mnist-width-640").config)
+    page.get_by_text(f"The film of {title} cannot be shown: cannot load it.").wait_for()
     assert page.get_by_label("Published ensemble").input_value() == "mnist-gaussian"
     page.get_by_role("button", name="Next").click()
     assert page.evaluate("location.hash").endswith(",1")
