@@ -251,8 +251,15 @@ def _short(value: Any) -> str:
     return text if len(text) <= 80 else text[:77] + "..."
 
 
+def _blank(answer: Any) -> bool:
+    """Whether it is what stands in a sheet before anything is answered, or a list in which some of that is left."""
+    return answer is None or answer is ... or (isinstance(answer, list | tuple) and any(map(_blank, answer)))
+
+
 def _got(answer: Any) -> str:
-    return "nothing is answered" if answer is None or answer is ... else f"got {_short(answer)}"
+    if isinstance(answer, list | tuple) and _blank(answer):
+        return "not everything is answered"
+    return "nothing is answered" if _blank(answer) else f"got {_short(answer)}"
 
 
 def _wanted(expected: Any) -> NDArray[Any]:
@@ -285,8 +292,10 @@ def _value(exercise: str, statistic: Any, W: NDArray[np.float64], hint: str) -> 
 def _numbers(exercise: str, answer: Any, wanted: NDArray[Any], hint: str, where: str = "") -> NDArray[Any]:
     """The answer as an array of the wanted shape with finite real numbers, or truth values where such are wanted."""
     one = "a number" if wanted.ndim == 0 else "an array of numbers"
-    if answer is None or answer is ...:
+    if _blank(answer):
         raise NotYet.say(exercise, f"{_got(answer)}{where}, it should be {one}", hint)
+    if np.ma.is_masked(answer):
+        raise NotYet.say(exercise, f"got an array{where} with masked entries, it should be {one}", hint)
     try:
         array = np.asarray(answer)
         if array.dtype.kind == "c":

@@ -253,6 +253,11 @@ def test_arrays_say_their_shape_or_how_many_are_off():
         teaching.check_array("1", [[1, 7], [7, 1]], np.eye(2))
     with says("finite"):
         teaching.check_array("1", [1, np.nan], [1, 2])
+    with says("not everything is answered, it should be"):
+        teaching.check_array("1", [1, ...], [1, 2])
+    teaching.check_array("1", np.ma.array([1, 2], mask=False), [1, 2])
+    with says("masked"):
+        teaching.check_array("1", np.ma.array([1, 2], mask=[False, True]), [1, 2])
     teaching.check_array("1", [True, False], [True, False])
     with says("truth values"):
         teaching.check_array("1", [1, 0], [True, False])

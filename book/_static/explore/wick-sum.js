@@ -46,8 +46,10 @@
   const KINDS = { simple: independent, two: twoSided, full: thirteen };
 
   /** Are these numbers those of a law?  A sentence that says what is wrong, or nothing. */
+  const LARGEST = 1e6; // four factors and D⁴ terms stay numbers that can be told apart
   function fault(kind, f) {
     if (!f.every(Number.isFinite)) return "Every field needs a number.";
+    if (f.some((v) => Math.abs(v) > LARGEST)) return `No number may be beyond ±${LARGEST}.`;
     if (kind === "simple") return f[1] > 0 ? "" : "The variance must be positive.";
     if (kind === "two") return f.slice(1).every((v) => v > 0) ? "" : "All four variances must be positive.";
     const [, , s0, s1, s2, a, b, c, d, e, g, v2, v3] = f;
