@@ -11,7 +11,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 
 import pigmm
-from pigmm import explore_film, explore_wick
+from pigmm import claims, evolution, explore_film, explore_wick
 from pigmm.layout import archived_graphs
 
 from .explore_page import write_page
@@ -86,6 +86,16 @@ def agrees(text, value):
     """The page writes this value, rounded once for the file and once for the reader."""
     number, half = shown(text)
     return abs(number - value) <= 1.02 * half + 6e-5 * abs(value)
+
+
+def test_values_with_errors_are_written_as_in_the_chapters(page, pages):
+    opened(page, pages, "wick")
+    cases = [(1.23456, 0.0321), (-1234.6, 67.8), (0.0123, 0.00045), (0.0, 0.5), (0.2, 3.0), (99_999.0, 1.0)]
+    texts = page.evaluate("(list) => list.map(([v, e]) => pigmmExplore.measured(v, e))", cases)
+    assert texts == [claims.measured(*case).replace("-", "−") for case in cases]
+    others = "[[-1.234e-5, 4.5e-7], [2.5e7, 3e5], [0.5, 0], [0.5, NaN]]"
+    small = page.evaluate(f"{others}.map(([v, e]) => pigmmExplore.measured(v, e))")
+    assert small == ["(−1.234 ± 0.045)·10⁻⁵", "(2.500 ± 0.030)·10⁷", "0.5000", "0.5000"]
 
 
 # ---- Wick by graph: the sum
@@ -368,8 +378,15 @@ def test_displayed_numbers(page, pages, archives, place):
     archive = archives[name]
     opened(page, pages, "film", f"#film={name},L{layer + 1},{epoch}")
     law, table = archive.model(epoch, layer), archive.comparison(epoch, layer)
-    for text, value in zip(page.locator(".tf-value").all_inner_texts(), law.parameters, strict=True):
-        assert agrees(text.split(" ± ")[0], value)
+    fitted = evolution.parameters(archive).query(f"epoch == {epoch} and layer == 'L{layer + 1}'")
+    texts = page.locator(".tf-value").all_inner_texts()
+    for text, value, error in zip(texts, law.parameters, fitted["se"], strict=True):
+        parts = re.fullmatch(r"\(?(.*?) ± ([^)]*)\)?(·10\S+)?", text)
+        assert agrees(parts[1] + (parts[3] or ""), value)
+        assert len(parts[2].replace(".", "").lstrip("0")) == 2  # digits of the error, which the value ends with
+        assert len(parts[1].partition(".")[2]) == len(parts[2].partition(".")[2])
+        number, half = shown(parts[2] + (parts[3] or ""))
+        assert abs(number - error) <= 1.02 * half + 5e-3 * error  # the file keeps three digits of it
     for fold in ("The thirteen numbers of this epoch", "The other numbers of this epoch"):
         page.get_by_text(fold).click()
     page.locator("tbody").nth(1).locator("tr").first.wait_for()

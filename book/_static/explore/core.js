@@ -119,6 +119,7 @@
 
   // ---- numbers and colours
 
+  const tenTo = (power) => `10${[...String(power)].map((c) => (c === "-" ? "⁻" : "⁰¹²³⁴⁵⁶⁷⁸⁹"[c])).join("")}`;
   /** A number for readers: so many significant digits, a true minus sign, powers of ten where they are needed. */
   function number(x, digits = 3) {
     if (!Number.isFinite(x)) return "–";
@@ -126,8 +127,7 @@
     const size = Math.abs(x);
     if (size >= 1e6 || size < 1e-4) {
       const [head, power] = x.toExponential(digits - 1).split("e");
-      const raised = [...String(+power)].map((c) => (c === "-" ? "⁻" : "⁰¹²³⁴⁵⁶⁷⁸⁹"[c])).join("");
-      return `${head}·10${raised}`.replace("-", "−");
+      return `${head}·${tenTo(+power)}`.replace("-", "−");
     }
     const decimals = Math.max(0, digits - 1 - Math.floor(Math.log10(size)));
     return x.toFixed(Math.min(decimals, 8)).replace("-", "−");
@@ -137,6 +137,15 @@
     const text = x.toFixed(decimals);
     return (+text === 0 ? text.replace("-", "") : text).replace("-", "−");
   };
+  /** A value and its error, both to the second digit of the error; as pigmm.claims.measured, but for powers of ten. */
+  function measured(value, error) {
+    const size = Math.max(Math.abs(value), error);
+    if (!(error > 0) || !Number.isFinite(size)) return number(value, 4);
+    const power = size >= 1e6 || size < 1e-3 ? Math.floor(Math.log10(size)) : 0, unit = 10 ** power;
+    const decimals = Math.min(12, Math.max(0, 1 - Math.floor(Math.log10(error / unit))));
+    const text = `${fixed(value / unit, decimals)} ± ${fixed(error / unit, decimals)}`;
+    return power ? `(${text})·${tenTo(power)}` : text;
+  }
 
   /** The colour of t from −1 (blue) over 0 (the paper) to 1 (orange), for a CSS fill; it follows the page's theme. */
   function diverging(t) {
@@ -330,6 +339,6 @@
 
   window.pigmmExplore = {
     data: {}, random, matrix, rowSums, columnSums, largest, edges, invariant, el, svg, symbol, button, id, drawn, number, fixed,
-    diverging, colour, onTheme, calm, announcer, state, panel, folded, heatmap, colourBar, slider, explorable, load,
+    measured, diverging, colour, onTheme, calm, announcer, state, panel, folded, heatmap, colourBar, slider, explorable, load,
   };
 })();

@@ -275,10 +275,10 @@
       [back.disabled, next.disabled] = [t === 0, t === film.epochs];
       sparks.forEach((cell, k) => {
         cell.move(t);
-        cell.value.textContent = `${number(layer.f[k][t], 3)} ± ${number(layer.e[k][t], 2)}`;
+        cell.value.textContent = ex.measured(layer.f[k][t], layer.e[k][t]);
       });
       const { w, we, floor } = layer, a = film.accuracy;
-      distance.move(t, `${number(w[t], 4)} ± ${number(we[t], 2)}; dashed: noise floor ${number(floor, 2)}`);
+      distance.move(t, `${ex.measured(w[t], we[t])}; dashed: noise floor ${number(floor, 2)}`);
       accuracy.move(t, `median ${percent(a.median[t])}; 10 % of networks below ${percent(a.low[t])}, 10 % above ${percent(a.high[t])}`);
       refuted.move(t, `${ofDegree(0)} (solid), ${ofDegree(1)} (dotted)`);
       const words = `Beyond ${beyond} standard errors: ${ofDegree(0)}, ${ofDegree(1)}`;

@@ -45,8 +45,8 @@
 
   const KINDS = { simple: independent, two: twoSided, full: thirteen };
 
-  /** Are these numbers those of a law?  A sentence that says what is wrong, or nothing. */
   const LARGEST = 1e6; // four factors and D⁴ terms stay numbers that can be told apart
+  /** Are these numbers those of a law?  A sentence that says what is wrong, or nothing. */
   function fault(kind, f) {
     if (!f.every(Number.isFinite)) return "Every field needs a number.";
     if (f.some((v) => Math.abs(v) > LARGEST)) return `No number may be beyond ±${LARGEST}.`;

@@ -232,7 +232,7 @@
       bars.push(last);
       const lines = bars.map((b) => b.line);
       if (measured) {
-        const [value, error] = measured, made = row("Measured", `${number(value, 4)} ± ${number(error, 2)}`, value, "wk-measured");
+        const [value, error] = measured, made = row("Measured", ex.measured(value, error), value, "wk-measured");
         stretch(made.bar, value - error, value + error);
         if (value > high || value < low) made.bar.classList.add(value > high ? "wk-over" : "wk-under");
         lines.push(made.line);
@@ -259,8 +259,8 @@
       if (step.end) {
         const law = published(), measured = measuredHere();
         const more = !measured ? "" : edgesOf(state.graph).length < 3
-          ? ` The ${law.runs} networks have ${number(measured[0], 4)} ± ${number(measured[1], 2)}: equal but for rounding, since the law is fitted to averages of degree one and two.`
-          : ` The ${law.runs} networks have ${number(measured[0], 4)} ± ${number(measured[1], 2)} (standard error of the measurement): to this average nothing was fitted.`;
+          ? ` The ${law.runs} networks have ${ex.measured(...measured)}: equal but for rounding, since the law is fitted to averages of degree one and two.`
+          : ` The ${law.runs} networks have ${ex.measured(...measured)} (standard error of the measurement): to this average nothing was fitted.`;
         return `${parts.length === 1 ? "The one subtotal is" : `The ${parts.length} subtotals add up to`} ${number(total, 5)}, the exact prediction of this law.${more}`;
       }
       if (step.p === undefined) {
