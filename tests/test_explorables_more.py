@@ -189,6 +189,23 @@ def test_laws_that_are_none_are_refused(page, pages):
     assert 20 < sum(found) < 180
 
 
+def test_what_was_measured_stands_where_its_number_says(page, pages, archives):
+    """All bars have one scale: zero and the sum tell where the measured value belongs, and how long its error is."""
+    opened(page, pages, "wick", "#wick=01.01.12,mnist-gaussian.L3.50,merge,0")
+    table = archives["mnist-gaussian"].comparison(50, 2).set_index("name").loc["01.01.12"]
+    box = "(node) => [parseFloat(node.style.left), parseFloat(node.style.width || 0)]"
+    zero, _ = page.locator(".wk-zero").first.evaluate(box)
+    bar = page.locator(".wk-bar.wk-total")
+    left, width = bar.evaluate(box)
+    negative = bar.evaluate("(node) => node.classList.contains('wk-minus')")
+    assert left + width * negative == pytest.approx(zero, abs=1e-9)
+    unit = width / abs(table["predicted"])
+    left, width = page.locator(".wk-bar.wk-measured").evaluate(box)
+    assert left + width / 2 == pytest.approx(zero + unit * table["measured"], rel=2e-3)
+    assert width == pytest.approx(2 * unit * table["se"], rel=6e-3)
+    assert abs(table["measured"] / table["se"]) > 5  # else a bar at zero would pass
+
+
 def test_laws_of_published_ensembles(graphs_and_laws, archives):
     text = graphs_and_laws["data-wick.js"]
     data = json.loads(text[text.index("{") : -2])

@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import time
 import zipfile
 from pathlib import Path
 
@@ -54,6 +55,19 @@ def test_what_a_reader_opens_is_in_it_in_one_folder(build):
     assert found["pigmm-book/html/_static/documentation_options.js"][0] == "SHOW_SEARCH_SUMMARY: false,"
     start = found["pigmm-book/START-HERE.html"][0]
     assert all(f'href="{address}"' in start for address in ("html/index.html", "slides/index.html", "class/"))
+
+
+def test_files_are_readable_and_dated_wherever_they_were_packed(build, monkeypatch):
+    for zone in ("Asia/Tokyo", "America/Lima"):
+        monkeypatch.setenv("TZ", zone)
+        time.tzset()
+        try:
+            with zipfile.ZipFile(site.make(build, build.parent)) as file:
+                found = {(info.external_attr >> 16, info.date_time) for info in file.infolist()}
+        finally:
+            monkeypatch.undo()
+            time.tzset()
+        assert found == {(0o644, (2023, 11, 14, 22, 13, 20))}
 
 
 def test_parts_that_were_not_built_are_not_named(build):
