@@ -31,6 +31,7 @@ _HOME = {
     "noise_floor": "transport",
     "compare": "gaussianity",
     "symmetry_test": "symmetry",
+    "orbit_test": "orbits",
     "EnsembleConfig": "config",
     "Archive": "archive",
     "load": "shelf",

@@ -90,8 +90,8 @@ class Archive:
     ((10, 64), (10,))
     >>> list(archive.comparison(graphs=["01.12.20", "01.01.01.01"])["name"])
     ['01.12.20', '01.01.01.01']
-    >>> 0 <= archive.joint().pvalue <= 1, 0 <= archive.symmetry().pvalue <= 1
-    (True, True)
+    >>> all(0 <= test().pvalue <= 1 for test in (archive.joint, archive.symmetry, archive.orbit_test))
+    True
 
     Moments over networks, of which all that is made, and histograms:
 
@@ -366,6 +366,13 @@ class Archive:
         from .symmetry import symmetry_from_moments
 
         return symmetry_from_moments(self.features(epoch, layer, runs))
+
+    def orbit_test(self, epoch: int = -1, layer: int = 0, runs: str = "all") -> SymmetryTest:
+        """The same question with errors that are exact, for any number of runs.  See :func:`pigmm.orbit_test`."""
+        from .orbits import orbit_test_from_moments
+
+        place = self.features(epoch, layer, runs), self.bipartite(epoch, layer, runs)
+        return orbit_test_from_moments(*place, self.layers[layer][0])
 
     # ---- merging and files
 

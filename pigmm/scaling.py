@@ -31,7 +31,6 @@ from .joint import two_sided_moments
 from .layout import STATISTICS
 from .notebook import Settings
 from .shelf import published, published_config
-from .symmetry import gaussian_p
 from .transport import noise_floor
 
 if TYPE_CHECKING:
@@ -268,18 +267,17 @@ def movement(archives: Archives, runs: str = "all") -> pd.DataFrame:
 
 
 def symmetries(archives: Archives, epochs: Sequence[int], runs: str = "all") -> pd.DataFrame:
-    """The test of the eight nulls by width and epoch: ``p``, and the largest |z| of a single contrast, at which.
+    """The eight nulls by width and epoch: ``p`` of :func:`pigmm.orbit_test`, the largest |z| of a contrast, at which.
 
-    ``p`` is the rank among Gaussian ensembles of equal size (:func:`pigmm.symmetry.gaussian_p`).
+    For comparison ``p_f``, that of Hotelling's T² by its F law.
     """
     rows: list[dict[str, object]] = []
     for width, archive in archives.items():
         for epoch in epochs:
-            test = archive.symmetry(epoch, 0, runs)
+            test = archive.orbit_test(epoch, 0, runs)
             z = test.contrasts.set_index("name")["z"]
             rows.append({
                 "width": width, "epoch": epoch, "runs": test.runs,
-                "p": gaussian_p(test, archive.two_sided(epoch, 0, runs)), "z_max": float(z.abs().max()),
-                "contrast": z.abs().idxmax(),
+                "p": test.pvalue, "p_f": test.p_f, "z_max": float(z.abs().max()), "contrast": z.abs().idxmax(),
             })  # fmt: skip
     return frame(rows)

@@ -25,10 +25,8 @@ from .tables import require_pandas, unit
 if TYPE_CHECKING:
     import pandas as pd
 
-    from .models import TwoSidedGaussian
-
 __all__ = [
-    "CONTRAST_MATRIX", "SymmetryTest", "gaussian_p", "randomised_contrasts", "symmetry_from_moments", "symmetry_test",
+    "CONTRAST_MATRIX", "SymmetryTest", "randomised_contrasts", "symmetry_from_moments", "symmetry_test",
 ]  # fmt: skip
 
 CONTRASTS = ("x2", "x1 x2", "u1.u2", "u1.u3", "u2.u3", "x2^2 - A", "u3.u3 - A", "S.S - A")
@@ -49,7 +47,8 @@ class SymmetryTest:
         Hotelling's T² of the eight means, and ``T² (R-8)/(8(R-1))``.
     pvalue : float
         The rank of f among its values after column permutations, exact at every R; where f exceeds them all, continued
-        by the tail of the F law.  From an archive, which has no matrices to permute, ``p_f``.
+        by the tail of the F law.  From an archive, which has no matrices to permute, ``p_f``; see there
+        :func:`pigmm.orbit_test`.
     p_f : float
         Upper tail of F(8, R-8) at f.
     values, errors : arrays, (8,)
@@ -136,39 +135,6 @@ def _with_exact_p(plain: SymmetryTest, batch: Array, permutations: int, seed: in
         return plain
     null = np.array([_hotelling(y)[1] for y in randomised_contrasts(batch, permutations, seed)])
     return replace(plain, pvalue=_ranked(plain, null))
-
-
-def gaussian_p(test: SymmetryTest, law: TwoSidedGaussian, repeats: int = 999, seed: int = 0) -> float:
-    """p-value of a test without matrices to permute: the rank of its f among Gaussian ensembles of equal size.
-
-    With a hundred matrices or fewer the F law rejects too often: ``x2^2 - A`` is the square of one number, and where
-    its mean happens to be low, so is its measured error.  Here the contrasts of ``test.runs`` matrices of the law are
-    drawn ``repeats`` times, block by block, without the matrices; beyond the largest of them the tail of F goes on.
-
-    Examples
-    --------
-    >>> from pigmm import TwoSidedGaussian
-    >>> law = TwoSidedGaussian([0.0, 0.1, 0.2, 0.3, 0.1], (8, 8))
-    >>> test = symmetry_test(law.sample(40, seed=1), permutations=0)
-    >>> 0.05 < gaussian_p(test, law) < 1
-    True
-    """
-    D = law.shape[0]
-    m, v00, rows, columns, bulk = law.parameters
-    _, VH, V2, V3 = (block.dim for block in Diagonal(D).blocks)
-    rng, null = np.random.default_rng(seed), np.empty(repeats)
-    sd = np.sqrt([columns, rows, bulk])
-    for k in range(repeats):
-        x1, x2 = D * m + np.sqrt(v00) * rng.standard_normal(test.runs), np.sqrt(bulk) * rng.standard_normal(test.runs)
-        L = np.zeros((test.runs, 3, 3))  # Bartlett: L L' has the law of the inner products of three normal vectors
-        for i in range(3):
-            L[:, i, i] = np.sqrt(rng.chisquare(VH - i, test.runs))
-            L[:, i, :i] = rng.standard_normal((test.runs, i))
-        g = L @ L.swapaxes(1, 2) * np.outer(sd, sd) / VH
-        S, A = (bulk * rng.chisquare(dim, test.runs) / dim for dim in (V2, V3))
-        contrasts = [x2, x1 * x2, g[:, 0, 1], g[:, 0, 2], g[:, 1, 2], x2**2 - A, g[:, 2, 2] - A, S - A]
-        null[k] = _hotelling(np.stack(contrasts, axis=1))[1]
-    return _ranked(test, null)
 
 
 def _ranked(test: SymmetryTest, null: Array) -> float:

@@ -41,6 +41,7 @@ HELPERS = {
     "laws": "BlockParameters matrix_root",
     "memory": "fit_memory",
     "mixtures": "log_density set_partitions",
+    "orbits": "orbit_test_from_moments",
     "report": "LayerReport checked_output",
     "scoreboard": "in_order main unspoken",
     "shapes": "shaped squares",
