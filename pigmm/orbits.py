@@ -202,8 +202,8 @@ def orbit_test(W: ArrayLike) -> SymmetryTest:
     Returns
     -------
     SymmetryTest
-        ``statistic`` is χ², ``pvalue`` its tail with eight degrees of freedom (fewer where contrasts are proportional to
-        each other), ``errors`` are those of the orbits; ``f`` and ``p_f`` remain those of Hotelling's T².
+        ``statistic`` is χ², ``pvalue`` its tail with eight degrees of freedom (fewer where contrasts are proportional
+        to each other), ``errors`` are those of the orbits; ``f`` and ``p_f`` remain those of Hotelling's T².
 
     Raises
     ------
