@@ -162,7 +162,7 @@ def contrast_covariance(means: Mapping[str, float], dim: int) -> Array:
 
 def _contrasts(dim: int) -> Array:
     """The eight contrasts as combinations of the invariants ``_GRAPHS``, (8, 13)."""
-    (_, _), (_, VH), (_, V2), (_, V3) = ((block.name, block.dim) for block in Diagonal(dim).blocks)
+    _, VH, V2, V3 = (block.dim for block in Diagonal(dim).blocks)
     one = dict(zip(_GRAPHS, np.eye(len(_GRAPHS)), strict=True))
     sums = {"r": "01", "c": "01", "d": "00"}  # of row sums, column sums, diagonal entries
     inner = {"rr": "01.02", "cc": "01.21", "cr": "01.12", "dd": "00.00", "dr": "00.01", "cd": "00.10"}
