@@ -406,11 +406,11 @@ def test_displayed_numbers(page, pages, archives, place):
         assert abs(number - error) <= 1.02 * half + 5e-3 * error  # the file keeps three digits of it
     for fold in ("The thirteen numbers of this epoch", "The other numbers of this epoch"):
         page.get_by_text(fold).click()
-    page.locator("tbody").nth(1).locator("tr").first.wait_for()
-    values = page.locator("tbody").nth(0).locator("td:nth-of-type(1)").all_inner_texts()
+    page.locator("tbody").nth(0).locator("tr").first.wait_for()
+    values = page.locator("tbody").nth(1).locator("td:nth-of-type(1)").all_inner_texts()
     for text, value in zip(values, law.parameters, strict=True):
         assert agrees(text, value)
-    rows = [line.split("\t") for line in page.locator("tbody").nth(1).inner_text().split("\n") if line.strip()]
+    rows = [line.split("\t") for line in page.locator("tbody").nth(0).inner_text().split("\n") if line.strip()]
     rest = {row[0]: row[1] for row in rows}
     accuracy = archive.test_accuracy[:, epoch]
     lead = table[table["degree"] > 2].reset_index(drop=True)

@@ -37,9 +37,9 @@ def table(known):
         total += levels
         counts = " + ".join(str(levels[level]) for level in (1, 2, 3))
         title = f"{name[:2]} {told['title']}"
-        rows.append(f"| [{title}]({name}.ipynb) | {told['minutes']} | {counts} | {downloads(name)} |")
+        rows.append(f"| [{title}]({name}.ipynb) | {downloads(name)} | {counts} | {told['minutes']} |")
         texts.append(f"**{title}**<br>{told['goals']}\n*You need:* {told['prerequisites']}\n")
-    head = "| sheet | minutes | exercises | notebooks |\n|---|---|---|---|"
+    head = "| sheet | notebooks | exercises | minutes |\n|---|---|---|---|"
     summary = f"{total.total()} exercises in {len(known)} sheets, counted above by level: 1 + 2 + 3."
     return "\n".join([head, *rows, "", summary, "", *texts])
 

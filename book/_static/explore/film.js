@@ -135,9 +135,9 @@
       });
       picture.setAttribute("aria-label", words);
     }
-    picture.addEventListener("pointermove", (event) => {
+    for (const kind of ["pointermove", "pointerdown"]) picture.addEventListener(kind, (event) => {
       const box = picture.getBoundingClientRect(), [px, py] = [((event.clientX - box.left) * WIDTH) / box.width, ((event.clientY - box.top) * HEIGHT) / box.height];
-      let best = -1, near = 144;
+      let best = -1, near = 324;
       at.forEach((place, k) => {
         const far = (place.x - px) ** 2 + (place.y - py) ** 2;
         if (far < near) [best, near] = [k, far];
@@ -186,7 +186,7 @@
       const dot = unpacked[state.epoch][k];
       picked.textContent = k < 0 ? hint : `${names[k]} (${k < cubic ? "cubic" : "quartic"}): z about ${number(dot.z, 2)}, effect size about ${number(dot.effect, 2)}`;
     });
-    const hint = "Point at a dot to see which invariant it is.";
+    const hint = "Point at a dot, or tap it, to see which invariant it is.";
     const ruler = el("select", { onchange: () => {
       state.ruler = ruler.value;
       frame();
@@ -343,11 +343,11 @@
     });
     stage.append(
       ex.panel("1. Choose an ensemble, and play", el("div", { class: "ex-row" }, el("label", { class: "tf-choice" }, "Published ensemble", archive), layers), about, slider.node, controls, status, said.node),
-      ex.panel("2. The law: thirteen parameters", el("div", { class: "ex-row" }, el("label", {}, "Vertical scale", scale)),
+      ex.panel("2. How far it moved, and what it misses", el("div", { class: "tf-three" }, distance.node, accuracy.node, refuted.node),
+        el("p", { class: "ex-soft" }, "Across: epochs, logarithmic. Bands: two standard errors of the distance; of the accuracy, the middle 80 % of the networks."), others.node),
+      ex.panel("3. The law: thirteen parameters", el("div", { class: "ex-row" }, el("label", {}, "Vertical scale", scale)),
         el("ul", { class: "tf-grid-of-cells" }, ...sparks.map((cell) => cell.node)),
         el("p", { class: "ex-soft" }, "Value ± standard error now. Curve: all epochs, on a logarithmic axis, with a band of two standard errors. Dashed: the exact law of the start."), table.node),
-      ex.panel("3. How far it moved, and what it misses", el("div", { class: "tf-three" }, distance.node, accuracy.node, refuted.node),
-        el("p", { class: "ex-soft" }, "Across: epochs, logarithmic. Bands: two standard errors of the distance; of the accuracy, the middle 80 % of the networks."), others.node),
       ex.panel(`4. ${names.length} predictions, none of them fitted`, el("div", { class: "ex-row" }, el("label", {}, "Ask", ruler)), el("div", { class: "tf-stage" }, swarm.node), picked, counted,
         el("div", { class: "ex-wide", tabindex: "0", role: "region", "aria-label": "The five largest" }, el("table", {}, el("caption", {}, "The five largest by the chosen ruler, to two digits"), el("thead", {}, el("tr", {}, ...["invariant", "degree", "z", "effect size"].map((h) => el("th", { scope: "col" }, h)))), leaders))),
     );

@@ -66,7 +66,7 @@
       separate: "Rows and columns now move by themselves, so almost any move takes entries off the diagonal.",
     },
     {
-      title: "Bring the largest entry into the corner W₁₁.",
+      title: "Bring the largest (most positive) entry into the corner W₁₁.",
       done: ({ W, now }) => now[0][0] === Math.max(...W.flat()),
       together: "Impossible here. The largest entry joins two different neurons, so it never reaches the diagonal, and the corner is on the diagonal.",
       separate: "Move its row to the top and its column to the left.",
@@ -303,10 +303,10 @@
       verdict.textContent = state.together
         ? state.tries
           ? `All ${data.invariants.length} graphs keep their value: each is a sum over all neurons, and does not know their names. The four numbers at the end look at what stands where.`
-          : "Every graph is a sum over all neurons, so the names should not matter. Move a neuron and see."
+          : "Guess first: which of these numbers will change when a neuron gets another place? Then move one."
         : state.tries
-          ? `${quadratic} of the 11 quadratic graphs have moved. What must stay are the bipartite ones (drawn in two lines: rows above, columns below), in which no index is both a row and a column: 1 linear and 4 quadratic.`
-          : "Now rows and columns belong to different neurons. Graphs in which an index is a row here and a column there have lost their meaning. Move a row and see which.";
+          ? `${quadratic} of the 11 quadratic graphs have moved. What must stay are those in which no index is both a row and a column (drawn in two lines: rows above, columns below).`
+          : "Now rows and columns belong to different neurons. Guess which numbers will stay, then move a row.";
       modes.forEach((node, k) => node.setAttribute("aria-pressed", String((k === 0) === state.together)));
       undo.disabled = state.past.length === 0;
       earlier.disabled = later.disabled = !state.chosen;

@@ -232,7 +232,7 @@
       bars.push(last);
       const lines = bars.map((b) => b.line);
       if (measured) {
-        const [value, error] = measured, made = row("Measured", ex.measured(value, error), value, "wk-measured");
+        const [value, error] = measured, made = row(edgesOf(state.graph).length < 3 ? "Measured (fitted)" : "Measured", ex.measured(value, error), value, "wk-measured");
         stretch(made.bar, value - error, value + error);
         if (value > high || value < low) made.bar.classList.add(value > high ? "wk-over" : "wk-under");
         lines.push(made.line);
