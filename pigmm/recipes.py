@@ -37,7 +37,7 @@ RECIPES: dict[str, EnsembleConfig] = {
     "mnist-uniform-l2": EnsembleConfig(dataset="mnist", init="uniform", weight_decay=0.01),
     "mnist-width-10": EnsembleConfig(dataset="mnist", hidden=(10, 10)),
     "mnist-width-40": EnsembleConfig(dataset="mnist", hidden=(40, 40)),
-    "mnist-width-160": EnsembleConfig(dataset="mnist", hidden=(160, 160), runs=120),
+    "mnist-width-160": EnsembleConfig(dataset="mnist", hidden=(160, 160)),
     "mnist-width-640": EnsembleConfig(dataset="mnist", hidden=(640, 640), runs=100, epochs=20),
 }
 """Name of each published archive → the ensemble behind it."""

@@ -16,6 +16,7 @@ from scipy import stats
 
 from . import wick
 from .archive import Archive
+from .errors import PigmmError
 from .evolution import frame
 from .graphs import InvariantGraph
 from .irreps import Array
@@ -205,11 +206,18 @@ def _ninety(x: Array) -> float:
 
 
 def _joint(archive: Archive, epoch: int, runs: str) -> dict[str, float]:
-    """Hotelling's T² a network without its expectation under a true law, and its error for normal influences."""
-    R = archive.count(runs)
+    """Hotelling's T² a network without its expectation under a true law, and its error for normal influences.
+
+    Not a number with fewer than 150 networks, and where what the fit leaves of an invariant is below the rounding of
+    the archive.
+    """
+    R, unknown = archive.count(runs), {"joint": np.nan, "joint_se": np.nan}
     if R < 150:
-        return {"joint": np.nan, "joint_se": np.nan}
-    test = archive.joint(epoch, 0, runs)
+        return unknown
+    try:
+        test = archive.joint(epoch, 0, runs)
+    except PigmmError:
+        return unknown
     k, d = test.directions, R - test.directions
     F = test.statistic * d / (k * (R - 1))
     off = max(F * k * (d - 2) / d - k, 0.0)  # non-centrality: R times the squared distance
