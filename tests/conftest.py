@@ -1,6 +1,7 @@
 """What every test leaves behind: no open figures, of which matplotlib would warn after twenty. And a shared browser."""
 
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -8,6 +9,9 @@ import pytest
 
 sys.path.append(str(Path(__file__).parents[1] / "book" / "_make"))  # folders of programs, not packages
 sys.path.append(str(Path(__file__).parents[1] / "book" / "_ext"))
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # what a shell starts in the background would not notice Ctrl-C
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)
