@@ -61,7 +61,7 @@ def once_running(tmp_path, action):
     """Do something in another thread as soon as a chunk has a checkpoint."""
 
     def wait():
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 180  # a worker may still be importing torch
         while not list(tmp_path.glob("checkpoints/*/runs-*.running")) and time.monotonic() < deadline:
             time.sleep(0.005)
         action()
