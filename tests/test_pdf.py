@@ -17,6 +17,8 @@ from bs4 import BeautifulSoup  # noqa: E402
 
 from pigmm.errors import PigmmError  # noqa: E402
 
+from .pdf_reading import described  # noqa: E402
+
 ROOT = Path(__file__).parents[1]
 BOOK = "https://example.org/"
 LONG = "Theory & " + "more " * 30 + "of it"  # goes on in the next line
@@ -193,19 +195,6 @@ def test_an_old_browser_is_named(tmp_path):
 
     with pytest.raises(PigmmError, match="the browser: got '120.0.1'; allowed: Chromium or Chrome 131 or newer"):
         pdf.printed(Old(), tmp_path)
-
-
-def described(reader):
-    """The descriptions of all figures and formulas of a tagged PDF, in its order."""
-    found, left = [], [reader.root_object["/StructTreeRoot"]["/K"]]
-    while left:
-        item = left.pop().get_object()
-        if isinstance(item, list):
-            left += reversed(item)
-        elif isinstance(item, dict):
-            found += [item["/Alt"]] if item.get("/S") == "/Figure" and "/Alt" in item else []
-            left += [item["/K"]] if "/K" in item else []
-    return found
 
 
 def test_a_tiny_book_in_print(built, browser):

@@ -11,9 +11,11 @@ from pypdf import PdfReader
 
 ROOT = Path(__file__).parents[2]
 PDF = ROOT / "_build" / "pigmm.pdf"
-sys.path.append(str(ROOT / "book" / "_make"))
+sys.path += [str(ROOT), str(ROOT / "book" / "_make")]
 from document import anchor, parts  # noqa: E402
 from pdf import destinations  # noqa: E402
+
+from tests.pdf_reading import described  # noqa: E402
 
 pytestmark = pytest.mark.skipif(not PDF.is_file(), reason="no _build/pigmm.pdf: `make pdf` makes it")
 
@@ -111,19 +113,6 @@ def test_formulas_are_set(reader, text):
     some = [text(number) for number in range(1, len(reader.pages) + 1, 6)]
     assert sum("∑" in page for page in some) > 3
     assert not [page for page in some if "\\mathbb" in page or "\\(" in page]
-
-
-def described(reader):
-    """The descriptions of all figures and formulas of a tagged PDF, in its order."""
-    found, left = [], [reader.root_object["/StructTreeRoot"]["/K"]]
-    while left:
-        item = left.pop().get_object()
-        if isinstance(item, list):
-            left += reversed(item)
-        elif isinstance(item, dict):
-            found += [item["/Alt"]] if item.get("/S") == "/Figure" and "/Alt" in item else []
-            left += [item["/K"]] if "/K" in item else []
-    return found
 
 
 def test_figures_and_formulas_are_described(reader):
